@@ -161,7 +161,7 @@ pub fn simulate(
     let time = vec![0.0];
     found.fits = vec![Fit { time, smoothed: sizes.clone(), simulated: sizes, restarts: vec![] }];
     let data = dataset(states, inputs, trajectories)?;
-    let prediction = threads::run(py, false, || found.predict(&data))?;
+    let prediction = threads::run(py, false, 1, || found.predict(&data))?;
     Ok((prediction.trajectories, prediction.explained, prediction.warnings))
 }
 
@@ -175,7 +175,7 @@ pub fn derivative(
     count: usize,
 ) -> PyResult<Vec<f64>> {
     let found = parse(json)?;
-    threads::run(py, true, || found.derivative(Address(arguments).read(count)?))
+    threads::run(py, true, 1, || found.derivative(Address(arguments).read(count)?))
 }
 
 fn parse(json: &str) -> PyResult<Discovery> {

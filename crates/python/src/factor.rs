@@ -66,20 +66,34 @@ impl Drop for Solved {
 pub struct Factor(Arc<Solved>);
 
 impl Factor {
+    /// Hands the solver to `work`, on the thread that calls, while no other thread has it.
     fn with<R: Send>(
         &self,
         py: Python<'_>,
-        work: impl FnOnce(&mut dyn Factored) -> Result<R> + Send,
+        work: impl FnOnce(&mut dyn Factored) -> PyResult<R> + Send,
     ) -> PyResult<R> {
         if self.is_inherited() {
             return Err(PyRuntimeError::new_err("the factor is that of a parent process"));
         }
         py.detach(|| {
-            // Before the threads are asked: they must not wait for it (see `threads::run`).
             let mut held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
-            let held = held.as_mut().expect("it goes only when this is dropped");
-            threads::run_detached(self.0.small, || work(&mut **held))
+            work(&mut **held.as_mut().expect("it goes only when this is dropped"))
         })
+    }
+
+    /// Hands the solver, and the stream of the caller, to `work` on the threads for a problem of this size.
+    fn compute<R: Send>(
+        &self,
+        py: Python<'_>,
+        location: Location,
+        work: impl FnOnce(&mut dyn Factored, usize) -> Result<R> + Send,
+    ) -> PyResult<R> {
+        let (stream, team) = match location {
+            Location::Host(team) => (0, team),
+            Location::Device((_, stream, _)) => (stream, 1),
+        };
+        // The solver is locked before the threads are asked: they must not wait for it (see `threads::run`).
+        self.with(py, |held| threads::run_detached(self.0.small, team, || work(held, stream)))
     }
 }
 
@@ -104,43 +118,43 @@ impl Factor {
     }
 
     /// Computes the gradients of the inputs whose targets are given, from those of the solution and
-    /// of ε; the latter may be missing. The stream is that of the caller on a CUDA device.
-    #[pyo3(signature = (inputs, cotangent, targets, stream = 0))]
+    /// of ε; the latter may be missing. The location says how the caller's stream and threads are now.
+    #[pyo3(signature = (inputs, cotangent, targets, location = Location::Host(1)))]
     fn vjp(
         &self,
         py: Python<'_>,
         inputs: Addresses,
         cotangent: Pair,
         targets: Addresses,
-        stream: usize,
+        location: Location,
     ) -> PyResult<()> {
-        self.with(py, |held| held.vjp(stream, inputs, cotangent, targets))
+        self.compute(py, location, |held, stream| held.vjp(stream, inputs, cotangent, targets))
     }
 
     /// Computes the directional derivatives of the solution and of ε.
-    #[pyo3(signature = (inputs, tangents, results, stream = 0))]
+    #[pyo3(signature = (inputs, tangents, results, location = Location::Host(1)))]
     fn jvp(
         &self,
         py: Python<'_>,
         inputs: Addresses,
         tangents: Addresses,
         results: Pair,
-        stream: usize,
+        location: Location,
     ) -> PyResult<()> {
-        self.with(py, |held| held.jvp(stream, inputs, tangents, results))
+        self.compute(py, location, |held, stream| held.jvp(stream, inputs, tangents, results))
     }
 
     /// Computes M⁻¹ q for q in the layouts of the solution and of ε; the latter may be missing.
-    #[pyo3(signature = (inputs, q, results, stream = 0))]
+    #[pyo3(signature = (inputs, q, results, location = Location::Host(1)))]
     fn inverse(
         &self,
         py: Python<'_>,
         inputs: Addresses,
         q: Pair,
         results: Pair,
-        stream: usize,
+        location: Location,
     ) -> PyResult<()> {
-        self.with(py, |held| held.inverse(stream, inputs, q, results))
+        self.compute(py, location, |held, stream| held.inverse(stream, inputs, q, results))
     }
 
     /// Returns the first `most` systems that were not solved: their numbers, and what is wrong. Of a
@@ -158,12 +172,20 @@ impl Factor {
     }
 }
 
+/// Where a problem is solved, and all its arrays lie.
+#[derive(FromPyObject)]
+pub enum Location {
+    /// The memory of the program; with how many threads PyTorch computes on in the thread that calls, or 1
+    /// without PyTorch.
+    Host(usize),
+    /// A CUDA device.
+    Device(Place),
+}
+
 /// Solves, and writes values (B, N, K, Q), ε (B) and statuses (B, int32). Returns the factor, and
-/// how many systems were not solved. All arrays lie in memory of the program, or on the CUDA device
-/// that is given with the stream of the caller, and with whether the statuses are read, without which
-/// none count as unsolved.
+/// how many systems were not solved; none count on a device whose statuses are not read.
 #[pyfunction]
-#[pyo3(signature = (double, sizes, options, inputs, results, place = None))]
+#[pyo3(signature = (double, sizes, options, inputs, results, location = Location::Host(1)))]
 pub fn solve(
     py: Python<'_>,
     double: bool,
@@ -171,11 +193,15 @@ pub fn solve(
     options: &SolveOptions,
     inputs: Addresses,
     results: Results,
-    place: Option<Place>,
+    location: Location,
 ) -> PyResult<(Factor, usize)> {
+    let (place, team) = match location {
+        Location::Device(place) => (Some(place), 1),
+        Location::Host(team) => (None, team),
+    };
     let small = place.is_some() || is_small(&sizes);
     let options = options.0;
-    let (held, failed) = threads::run(py, small, || {
+    let (held, failed) = threads::run(py, small, team, || {
         let shape = problem_shape(sizes)?;
         match (place, double) {
             (None, true) => host::solve::<f64>(&shape, &options, inputs, results),

@@ -11,6 +11,7 @@ mod errors;
 mod factor;
 mod factored;
 mod host;
+mod lent;
 mod memory;
 mod options;
 mod pool;
@@ -30,6 +31,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(pool::cache_info, module)?)?;
     module.add_function(wrap_pyfunction!(pool::clear_cache, module)?)?;
     module.add_function(wrap_pyfunction!(rows::smoothness_rows, module)?)?;
+    module.add_function(wrap_pyfunction!(lent::use_openmp, module)?)?;
     module.add_function(wrap_pyfunction!(threads::num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(threads::set_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(discovery::discover, module)?)?;

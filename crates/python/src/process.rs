@@ -3,10 +3,29 @@
 //! `fork` copies a mutex as it is at that moment: one that another thread of the parent holds stays
 //! locked in the child, where nobody unlocks it. Each process therefore has a state of its own.
 
-use std::process;
-use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{fs, process, ptr};
+
+/// The flag of the Linux kernel for a process that was made by `fork` and runs its parent's program.
+const PF_FORKNOEXEC: u32 = 0x40;
+
+/// Returns whether this process may have been made by `fork` and run its parent's program: whether Linux
+/// says so, or does not tell.
+pub fn may_be_forked() -> bool {
+    flags().is_none_or(|flags| flags & PF_FORKNOEXEC != 0)
+}
+
+/// Returns the flags of the first thread of this process: the ninth field of its state. The second, its
+/// name, is in parentheses and may have spaces and parentheses itself. Systems that only imitate Linux's
+/// say 0.
+fn flags() -> Option<u32> {
+    let state = fs::read("/proc/self/stat").ok()?;
+    let name_end = state.iter().rposition(|&byte| byte == b')')?;
+    let rest = std::str::from_utf8(&state[name_end + 1..]).ok()?;
+    // What is left begins with the third field.
+    rest.split_whitespace().nth(9 - 3)?.parse().ok().filter(|&flags| flags != 0)
+}
 
 /// A state that a process begins with the default of.
 pub struct PerProcess<S>(AtomicPtr<Owned<S>>);

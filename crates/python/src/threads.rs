@@ -1,41 +1,41 @@
 //! The threads that work runs on.
 //!
-//! A child process that was made by `fork` has none of its parent's threads, and whoever waits for
-//! them waits forever. Threads are therefore those of this process; and what is small runs on the
-//! thread that asks for it, where it costs no hand-over.
+//! Where PyTorch computes on several threads of OpenMP, large solves that it calls run on these: when one
+//! of PyTorch's operations is done, they do not sleep but turn in circles for some milliseconds, and threads
+//! beside them would get a part of the processors only. One solve at a time has them. All other large work
+//! runs on threads of this process: a child that was made by `fork` has none of its parent's, and whoever
+//! waits for them waits forever. What is small runs on the thread that asks for it, where it costs no
+//! hand-over.
 //!
-//! Their number is what was set, or else what RAYON_NUM_THREADS or OMP_NUM_THREADS says when the
-//! first large solve starts them (`torchrun` sets the latter), or else that of the processors.
+//! Work runs on at most as many threads as were set, or else as RAYON_NUM_THREADS or OMP_NUM_THREADS says
+//! when the number is needed first (`torchrun` sets the latter), or else as there are processors; on the
+//! threads of PyTorch, on no more than it computes on in the thread that calls. Its number bounds only these:
+//! where PyTorch computes on one thread, there is no team to borrow, and large work runs on threads of this
+//! process, on as many as `num_threads` says.
 
-use std::cell::OnceCell;
 use std::env;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::available_parallelism;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 use crate::errors::exception;
+use crate::lent::{self, Team};
 use crate::process::PerProcess;
 
 /// Number of threads that was set; 0 for what the environment or the machine says.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
-/// The threads of a process.
-struct Threads {
-    wanted: usize,
-    pool: Arc<ThreadPool>,
-}
+/// Number of threads that the environment or the machine says; 0 before anybody has asked.
+static TOLD: AtomicUsize = AtomicUsize::new(0);
 
-static SHARED: PerProcess<Option<Threads>> = PerProcess::new();
+/// The threads of this process, once they were needed.
+static SHARED: PerProcess<Option<Arc<ThreadPool>>> = PerProcess::new();
 
-thread_local! {
-    /// A pool that consists of this thread alone.
-    static ALONE: OnceCell<ThreadPool> = const { OnceCell::new() };
-}
-
-/// Sets how many threads solves run on; 0 stands for what RAYON_NUM_THREADS or OMP_NUM_THREADS
+/// Sets how many threads solves run on at most; 0 stands for what RAYON_NUM_THREADS or OMP_NUM_THREADS
 /// says, and for one on every processor without them.
 #[pyfunction]
 pub fn set_num_threads(threads: isize) -> PyResult<()> {
@@ -51,66 +51,73 @@ pub fn set_num_threads(threads: isize) -> PyResult<()> {
 /// More threads than this can only be a mistake.
 const MOST_THREADS: usize = 4096;
 
-/// Returns how many threads solves run on.
+/// Returns how many threads solves run on at most.
 #[pyfunction]
-pub fn num_threads() -> PyResult<usize> {
-    Ok(shared()?.current_num_threads())
+pub fn num_threads() -> usize {
+    let number = |of: &AtomicUsize| Some(of.load(Ordering::Relaxed)).filter(|&number| number > 0);
+    number(&THREADS).or_else(|| number(&TOLD)).unwrap_or_else(|| {
+        let told = told_threads().unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
+        TOLD.store(told, Ordering::Relaxed);
+        told
+    })
 }
 
-/// Runs `work` without the lock of the interpreter, on this thread alone if it is `small`, and on
-/// those of this process otherwise. It must not wait for a mutex: a thread that waits inside of it may
-/// have begun the work of another caller there, who holds that mutex.
+/// Runs `work` without the lock of the interpreter: on this thread alone if it is `small`; otherwise on a
+/// `team` of several threads that PyTorch computes on, if nobody has borrowed it, or on the threads of this
+/// process. `team` is 1 where PyTorch computes on one thread, and without PyTorch. `work` must not wait for
+/// a mutex: a thread of this process that waits inside of it may have begun the work of another caller, who
+/// holds that mutex.
 pub fn run<R: Send>(
     py: Python<'_>,
     small: bool,
+    team: usize,
     work: impl FnOnce() -> mechanistic::Result<R> + Send,
 ) -> PyResult<R> {
-    py.detach(|| run_detached(small, work))
+    py.detach(|| run_detached(small, team, work))
 }
 
 /// Runs `work` as [`run`] does, for a caller that has let go of the lock of the interpreter.
 pub fn run_detached<R: Send>(
     small: bool,
+    team: usize,
     work: impl FnOnce() -> mechanistic::Result<R> + Send,
 ) -> PyResult<R> {
-    let outcome = if small && ALONE.with(has_pool) { work() } else { shared()?.install(work) };
-    outcome.map_err(exception)
-}
-
-/// Makes this thread a pool of its own, so that parallel loops that it runs stay on it; returns
-/// whether it is one.
-fn has_pool(alone: &OnceCell<ThreadPool>) -> bool {
-    if alone.get().is_none()
-        && let Ok(pool) = ThreadPoolBuilder::new().num_threads(1).use_current_thread().build()
-    {
-        let _ = alone.set(pool);
-    }
-    alone.get().is_some()
+    // Calls come from Python, which no thread of a pool runs while it is in it: work has no callbacks.
+    debug_assert!(rayon::current_thread_index().is_none(), "a thread is in one pool at most");
+    let outcome = if small || num_threads() == 1 {
+        lent::run_here(work)
+    } else if let Some(team) = Team::borrow(team) {
+        team.run(num_threads(), work)
+    } else {
+        return shared()?.install(work).map_err(exception);
+    };
+    outcome.map_err(not_started)?.map_err(exception)
 }
 
 /// Returns the threads of this process, which are started by the first call.
 pub fn shared() -> PyResult<Arc<ThreadPool>> {
     let mut shared = SHARED.lock();
-    let wanted = THREADS.load(Ordering::Relaxed);
-    if let Some(threads) = &*shared
-        && threads.wanted == wanted
+    let threads = num_threads();
+    if let Some(pool) = &*shared
+        && pool.current_num_threads() == threads
     {
-        return Ok(threads.pool.clone());
+        return Ok(pool.clone());
     }
-    let threads = if wanted == 0 { told_threads() } else { wanted };
-    let pool = ThreadPoolBuilder::new().num_threads(threads).build();
-    let pool = Arc::new(pool.map_err(|error| PyRuntimeError::new_err(error.to_string()))?);
-    *shared = Some(Threads { wanted, pool: pool.clone() });
-    Ok(pool)
+    let pool = ThreadPoolBuilder::new().num_threads(threads).build().map_err(not_started)?;
+    Ok(shared.insert(Arc::new(pool)).clone())
 }
 
-/// Returns the number of threads that the environment asks for; 0 if it asks for none. Where
+fn not_started(error: ThreadPoolBuildError) -> PyErr {
+    PyRuntimeError::new_err(error.to_string())
+}
+
+/// Returns the number of threads that the environment asks for, if it asks for one. Where
 /// OMP_NUM_THREADS is a list, one number for each level of nesting, the first counts.
-fn told_threads() -> usize {
+fn told_threads() -> Option<usize> {
     let told = |name| {
         let value = env::var(name).ok()?;
         let threads = value.split(',').next()?.trim().parse::<usize>().ok()?;
         (1..=MOST_THREADS).contains(&threads).then_some(threads)
     };
-    told("RAYON_NUM_THREADS").or_else(|| told("OMP_NUM_THREADS")).unwrap_or(0)
+    told("RAYON_NUM_THREADS").or_else(|| told("OMP_NUM_THREADS"))
 }

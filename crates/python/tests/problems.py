@@ -1,5 +1,8 @@
 """Problems that the tests share."""
 
+import hashlib
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -32,3 +35,8 @@ def inputs(
     steps = 0.3 + 0.4 * torch.rand(s, points - 1, generator=generator, dtype=torch.float64)
     found = (coefficients, rhs, initial, steps)
     return tuple(x.requires_grad_(requires_grad) for x in found)  # type: ignore[return-value]
+
+
+def bits(tensors: Iterable[Tensor]) -> str:
+    """Returns a digest of the bits of tensors."""
+    return hashlib.sha256(b"".join(x.numpy().tobytes() for x in tensors)).hexdigest()

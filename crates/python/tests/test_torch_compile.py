@@ -44,3 +44,32 @@ def test_vmap_is_compiled():
     mapped = torch.func.vmap(lambda c: solve_ode(c, b, v, s))
     compiled = torch.compile(mapped, backend="aot_eager", fullgraph=True)
     assert torch.allclose(compiled(cs), mapped(cs), atol=1e-12)
+
+
+def test_gradients_through_vmap_are_compiled():
+    x = inputs(batch=2)
+    cs = torch.stack([x[0].detach(), 1.1 * x[0].detach()]).requires_grad_()
+
+    def loss(cs, b, v, s):
+        return torch.func.vmap(lambda c: solve_ode(c, b, v, s))(cs).sin().sum()
+
+    given = (cs, *x[1:])
+    expected = torch.autograd.grad(loss(*given), given)
+    compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)
+    for a, b in zip(torch.autograd.grad(compiled(*given), given), expected):
+        assert torch.allclose(a, b, atol=1e-10)
+
+
+@pytest.mark.parametrize("inner", [torch.tanh, torch.clone])
+def test_second_derivatives_of_a_graph_that_is_not_compiled_further(inner):
+    x = inputs()
+
+    def second(f):
+        first = torch.autograd.grad(f(*x), x, create_graph=True)
+        return torch.autograd.grad(sum(g.square().sum() for g in first), x)
+
+    def f(c, b, v, s):
+        return solve_ode(inner(c), b, v, s).sin().sum()
+
+    for a, b in zip(second(torch.compile(f, backend="eager", fullgraph=True)), second(f)):
+        assert torch.allclose(a, b, rtol=1e-10, atol=1e-10)

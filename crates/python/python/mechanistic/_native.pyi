@@ -11,6 +11,8 @@ _Sizes = tuple[
     tuple[int, ...],
 ]
 _Addresses = tuple[int, ...]
+#: A CUDA device, its stream and whether to wait; or how many threads PyTorch computes on.
+_Location = tuple[int, int, bool] | int
 _Table = tuple[int, int, int, list[float]]
 _Series = tuple[int, int, int, int]
 
@@ -39,13 +41,25 @@ class Factor:
     @property
     def __array_interface__(self) -> dict[str, Any]: ...
     def vjp(
-        self, inputs: _Addresses, cotangent: _Addresses, targets: _Addresses, stream: int = 0
+        self,
+        inputs: _Addresses,
+        cotangent: _Addresses,
+        targets: _Addresses,
+        location: _Location = 1,
     ) -> None: ...
     def jvp(
-        self, inputs: _Addresses, tangents: _Addresses, results: _Addresses, stream: int = 0
+        self,
+        inputs: _Addresses,
+        tangents: _Addresses,
+        results: _Addresses,
+        location: _Location = 1,
     ) -> None: ...
     def inverse(
-        self, inputs: _Addresses, q: _Addresses, results: _Addresses, stream: int = 0
+        self,
+        inputs: _Addresses,
+        q: _Addresses,
+        results: _Addresses,
+        location: _Location = 1,
     ) -> None: ...
     def failures(self, most: int) -> list[tuple[int, str]]: ...
     def plan(self) -> str: ...
@@ -56,7 +70,7 @@ def solve(
     options: SolveOptions,
     inputs: _Addresses,
     results: _Addresses,
-    place: tuple[int, int, bool] | None = None,
+    location: _Location = 1,
 ) -> tuple[Factor, int]: ...
 def find(
     number: int,
@@ -68,6 +82,7 @@ def find(
 def smoothness_rows(options: SolveOptions, order: int) -> tuple[_Table, _Table | None]: ...
 def cache_info() -> tuple[int, int]: ...
 def clear_cache() -> None: ...
+def use_openmp(parallel: int) -> None: ...
 def num_threads() -> int: ...
 def set_num_threads(threads: int) -> None: ...
 def discover(

@@ -18,7 +18,8 @@ It works under autograd (twice), ``torch.compile(fullgraph=True)``, ``torch.func
 ``grad``, ``vjp``, ``jvp``, ``jacrev``, ``jacfwd``, ``hessian``), checkpointing and in the workers of
 a ``DataLoader``. It has limits: forward mode cannot be nested in itself (``jvp`` of ``jvp``,
 ``jacfwd(jacfwd(f))``; ``hessian`` and the other orders work), ``torch.compile`` follows gradients but
-not forward mode, and there are no third derivatives.
+not forward mode, nor with ``fullgraph=True`` gradients that ``torch.func`` takes inside of the compiled
+function (``grad``, ``vmap`` of ``grad``, ``jacrev``), and there are no third derivatives.
 """
 
 from __future__ import annotations

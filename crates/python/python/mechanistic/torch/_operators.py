@@ -9,8 +9,8 @@ Each of them is a Function of autograd, for eager code and ``torch.func``:
 * ``_Second``: ∇ₓ⟨w, J d⟩, which the derivatives of the two before are made of, because second
   derivatives commute.
 
-Solve and vjp are also operators of their own (``torch.ops.mechanistic``), for ``torch.compile``,
-which looks into Functions and cannot follow them into native code.
+For ``torch.compile``, which looks into Functions and cannot follow them into native code, solve and vjp
+are also operators of their own (``torch.ops.mechanistic``), and so is the Function that is made of these.
 
 The factor of a solve goes from one to the next as the *token*, a tensor of one int64: the number of
 the factor, in memory that keeps it. Where a token is a mere copy and its factor is gone, the problem
@@ -19,6 +19,8 @@ is solved once more.
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -39,7 +41,7 @@ def solve(
     """Returns values (B, N, K, Q), epsilon (B) and status (B). The steps may have no axis of the
     states."""
     if torch.compiler.is_compiling():
-        operator = torch.ops.mechanistic.solve.default
+        operator = torch.ops.mechanistic.traced_solve.default
     else:
         operator = _Solve.apply if _is_transformed() else _PlainSolve.apply
     z, epsilon, status, _ = operator(c, b, v, s, systems, points, extra, key)
@@ -59,15 +61,13 @@ def _addresses(tensors: Sequence[Maybe]) -> tuple[int, ...]:
     return tuple([0 if x is None else x.data_ptr() for x in tensors])
 
 
-def _stream(x: Tensor) -> int:
-    """Returns the present stream of the CUDA device that a tensor lies on, or 0 on the CPU."""
-    return 0 if x.is_cpu else int(torch.cuda.current_stream(x.device).cuda_stream)
-
-
-def _place(x: Tensor, wait: bool) -> tuple[int, int, bool] | None:
+def _location(x: Tensor, wait: bool = False) -> tuple[int, int, bool] | int:
     """Returns where a tensor lies, as the native solver takes it: the number of the CUDA device, its
-    present stream, and whether to wait for the statuses; or nothing on the CPU."""
-    return None if x.is_cpu else (x.device.index, _stream(x), wait)
+    present stream, and whether to wait for the statuses; or on the CPU, how many threads PyTorch
+    computes on in this thread."""
+    if x.is_cpu:
+        return torch.get_num_threads()
+    return x.device.index, int(torch.cuda.current_stream(x.device).cuda_stream), wait
 
 
 def _dense(x: Maybe) -> Maybe:
@@ -101,7 +101,7 @@ def _solve_now(
         _addresses(inputs),
         (z.data_ptr(), epsilon.data_ptr(), status.data_ptr()),
         # A caller whom the statuses do not concern does not wait for the device.
-        _place(c, wait=options.check != "ignore"),
+        _location(c, wait=options.check != "ignore"),
     )
     if failed:
         _status.report(factor, failed, systems, options.check)
@@ -137,7 +137,7 @@ def _solve_again(
         native,
         _addresses(inputs),
         (z.data_ptr(), epsilon.data_ptr(), status.data_ptr()),
-        _place(c, wait=False),
+        _location(c),
     )
     return factor, (z, epsilon)
 
@@ -165,7 +165,7 @@ def _vjp_now(
         _addresses(inputs),
         _addresses(cotangent),
         tuple([x.data_ptr() if needs >> i & 1 else 0 for i, x in enumerate(gradients)]),
-        _stream(c),
+        _location(c),
     )
     return gradients[0], gradients[1], gradients[2], gradients[3]
 
@@ -189,7 +189,7 @@ def _jvp_now(
     directions = [_dense(x) for x in (dc, db, dv, ds)]
     z, epsilon = _empty_solution(c, systems, points, extra)
     _factor(inputs, token, systems, points, extra, key).jvp(
-        _addresses(inputs), _addresses(directions), _addresses((z, epsilon)), _stream(c)
+        _addresses(inputs), _addresses(directions), _addresses((z, epsilon)), _location(c)
     )
     return z, epsilon
 
@@ -221,20 +221,40 @@ def _second_now(
         torch.zeros_like(z) if w is None else _dense(w),
         torch.zeros_like(epsilon) if w_epsilon is None else _dense(w_epsilon),
     )
-    addresses, stream = _addresses(inputs), _stream(c)
+    addresses, location = _addresses(inputs), _location(c)
     g = torch.empty_like(z), torch.empty_like(epsilon)
-    factor.inverse(addresses, _addresses(cotangent), _addresses(g), stream)
+    factor.inverse(addresses, _addresses(cotangent), _addresses(g), location)
     dz = torch.empty_like(z), torch.empty_like(epsilon)
-    factor.jvp(addresses, _addresses(directions), _addresses(dz), stream)
+    factor.jvp(addresses, _addresses(directions), _addresses(dz), location)
     native, options = _options.parse(key)
     own, left = _second.own_part(
         inputs, directions, (z, epsilon), dz, g, native, options, extra
     )
     gradients = [torch.empty_like(x) for x in inputs]
     left_over = [_dense(x) for x in left]
-    factor.vjp(addresses, _addresses(left_over), _addresses(gradients), stream)
+    factor.vjp(addresses, _addresses(left_over), _addresses(gradients), location)
     total = [gradient + part for gradient, part in zip(gradients, own)]
     return total[0], total[1], total[2], total[3]
+
+
+def _share_threads() -> None:
+    """Lets large solves run on the threads of OpenMP that PyTorch's own operations run on: while these
+    wait for the next one, they leave no room for others.
+
+    Which OpenMP that is, the dynamic linker has chosen: what the whole process sees goes before what
+    PyTorch brings along."""
+    if sys.platform != "linux" or not torch.backends.openmp.is_available():  # type: ignore[no-untyped-call]
+        return
+    for library in (None, torch._C.__file__):
+        try:
+            parallel = ctypes.CDLL(library).GOMP_parallel
+        except (OSError, AttributeError):
+            continue
+        _native.use_openmp(ctypes.cast(parallel, ctypes.c_void_p).value or 0)
+        return
+
+
+_share_threads()
 
 
 # --- vmap ----------------------------------------------------------------------------------------
@@ -479,17 +499,51 @@ class _Second(torch.autograd.Function):
 
 # --- operators for torch.compile -----------------------------------------------------------------
 
-# They are defined without `torch.library.custom_op`, whose checks take longer than a small solve.
+# They are defined without `torch.library.custom_op`, whose checks take longer than a small solve, and
+# without `torch.library.register_autograd`, whose kernels run in every compiled call although nothing is
+# left to differentiate there. What the compiler differentiates is the operator `traced_solve`, of which
+# the others are left.
 
 
-def _define(name: str, now: Callable[..., Any]) -> None:
-    schema = torch.library.infer_schema(now, mutates_args=())
+class _TracedSolve(_Solve):
+    """``_Solve`` of operators that a compiler records instead of looking into them."""
+
+    @staticmethod
+    def forward(*arguments: Any) -> Any:
+        return torch.ops.mechanistic.solve.default(*arguments)
+
+    @staticmethod
+    def backward(ctx: Any, w: Maybe, w_epsilon: Maybe, *_: Any) -> Any:
+        # With a graph of the backward pass, which is not compiled, it must have derivatives.
+        differentiated = torch.is_grad_enabled()
+        vjp = _Vjp.apply if differentiated else torch.ops.mechanistic.vjp.default
+        return _solve_backward(ctx, vjp, w, w_epsilon)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *arguments: Any) -> Any:
+        kinds = (_PART, _PART, _PART, _TOKEN)
+        operator = torch.ops.mechanistic.traced_solve.default
+        return _vmap(operator, kinds, 4, info, in_dims, *arguments)
+
+
+def _traced_solve(
+    c: Tensor, b: Tensor, v: Tensor, s: Tensor, systems: int, points: int, extra: int, key: str
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    solved: tuple[Tensor, Tensor, Tensor, Tensor] = _TracedSolve.apply(
+        c, b, v, s, systems, points, extra, key
+    )
+    return solved
+
+
+def _define(name: str, keys: Any, work: Callable[..., Any]) -> None:
+    schema = torch.library.infer_schema(work, mutates_args=())
     torch.library.define(name, schema, tags=torch.Tag.pt2_compliant_tag)
-    torch.library.impl(name, ("cpu", "cuda"), now)
+    torch.library.impl(name, keys, work)
 
 
-_define("mechanistic::solve", _solve_now)
-_define("mechanistic::vjp", _vjp_now)
+_define("mechanistic::solve", ("cpu", "cuda"), _solve_now)
+_define("mechanistic::vjp", ("cpu", "cuda"), _vjp_now)
+_define("mechanistic::traced_solve", "CompositeImplicitAutograd", _traced_solve)
 
 
 def _fake_solve(
@@ -507,30 +561,6 @@ def _fake_vjp(
     return tuple([x.new_empty(x.shape if needs >> i & 1 else 0) for i, x in enumerate(inputs)])
 
 
-def _operator_context(ctx: Any, inputs: Any, output: Any) -> None:
-    ctx.save_for_backward(*inputs[:4], output[3])
-    ctx.constants = inputs[4:]
-    ctx.set_materialize_grads(False)
-
-
-def _operator_backward(ctx: Any, w: Maybe, w_epsilon: Maybe, *_: Any) -> Any:
-    return _solve_backward(ctx, torch.ops.mechanistic.vjp, w, w_epsilon)
-
-
-def _vmap_of_solve(info: Any, in_dims: Any, *arguments: Any) -> Any:
-    kinds = (_PART, _PART, _PART, _TOKEN)
-    return _vmap(torch.ops.mechanistic.solve, kinds, 4, info, in_dims, *arguments)
-
-
-def _vmap_of_vjp(info: Any, in_dims: Any, *arguments: Any) -> Any:
-    return _vmap(torch.ops.mechanistic.vjp, (0, 1, 2, 3), 8, info, in_dims, *arguments)
-
-
 torch.library.register_fake("mechanistic::solve", _fake_solve)
 torch.library.register_fake("mechanistic::vjp", _fake_vjp)
-torch.library.register_autograd(
-    "mechanistic::solve", _operator_backward, setup_context=_operator_context
-)
-torch.library.register_autograd("mechanistic::vjp", _vjp_backward, setup_context=_vjp_context)
-torch.library.register_vmap("mechanistic::solve", _vmap_of_solve)
-torch.library.register_vmap("mechanistic::vjp", _vmap_of_vjp)
+torch.library.register_vmap("mechanistic::traced_solve", _TracedSolve.vmap)
