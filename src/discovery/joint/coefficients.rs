@@ -76,6 +76,9 @@ impl Coefficients {
     /// As [`collect`](Self::collect).
     pub fn add_collected(&mut self) -> Result<()> {
         let n = self.c + 1;
+        if self.rows.is_empty() {
+            return Ok(());
+        }
         let rows = Matrix::new(&self.rows, self.rows.len() / n, n);
         let mut squares = &mut self.squares[..];
         for (first, height, width) in strips(n) {
@@ -229,4 +232,35 @@ fn factorize(a: &mut [f64], n: usize, strip: &mut [f64]) -> Result<bool> {
         }
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows that fill what is collected together exactly leave none to be added at the end.
+    #[test]
+    fn the_squares_are_those_of_all_rows() {
+        for c in [1, STRIP, 2 * STRIP + 5] {
+            for count in [0, COLLECTED - 1, COLLECTED, COLLECTED + 1] {
+                let number = |m: usize, i: usize| ((m * 7 + i * i) as f64).sin();
+                let mut normal = Coefficients::new(c).unwrap();
+                normal.begin();
+                for m in 0..count {
+                    let row: Vec<f64> = (0..c).map(|i| number(m, i)).collect();
+                    normal.collect(&row, number(m, c)).unwrap();
+                }
+                normal.add_collected().unwrap();
+                assert!(normal.factorize(&vec![30.0; c], &vec![0.0; c]).unwrap());
+                for (i, row) in normal.information().chunks_exact(c).enumerate() {
+                    for (k, value) in row.iter().enumerate() {
+                        let products = (0..count).map(|m| number(m, i) * number(m, k));
+                        let prior = if i == k { 900.0 } else { 0.0 };
+                        let expected = products.sum::<f64>() + prior;
+                        assert!((value - expected).abs() < 1e-9, "{c} {count}: {value} {expected}");
+                    }
+                }
+            }
+        }
+    }
 }
