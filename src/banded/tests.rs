@@ -2,8 +2,11 @@
 
 use super::*;
 
+/// A block, and the row, column and value of an entry of its window.
+type Entry = (usize, usize, usize, f64);
+
 /// Terms (t, row, column, value) of a random SPD matrix for the window, and the matrix, dense.
-fn example(shape: BandedShape, seed: u64) -> (Vec<(usize, usize, usize, f64)>, Vec<f64>) {
+fn example(shape: BandedShape, seed: u64) -> (Vec<Entry>, Vec<f64>) {
     let mut state = seed;
     let mut random = move || {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);

@@ -306,9 +306,9 @@ mod tests {
     /// point has one of every state.
     fn values(t: usize) -> impl Iterator<Item = (usize, f64, f64)> {
         let all = t == 25;
-        let present = move |j: &usize| all || (t + j) % 3 != 0;
+        let present = move |j: &usize| all || !(t + j).is_multiple_of(3);
         let value = move |j: usize| (j, 1.0 + number(t * K + j).abs(), number(7 * t + j));
-        let of_hidden = all.then(|| (K, 0.8, 0.3));
+        let of_hidden = all.then_some((K, 0.8, 0.3));
         (0..K).filter(present).map(value).chain(of_hidden)
     }
 
