@@ -218,7 +218,7 @@ impl<'a> Results<'a> {
                     return Ok(exceeds && (simpler || is_exact && !was_exact));
                 }
             };
-        let as_well = error <= WELL.max(WORSE * error_before) || error_before >= POOR;
+        let as_well = is_as_good(error, error_before);
         let [error, error_before] = [error, error_before].map(|error| f64::min(error, POOR));
         // That nothing is known of a state may predict it well where it has settled.
         let unknown = |index: usize| {
@@ -307,5 +307,26 @@ impl<'a> Results<'a> {
         };
         let tried = self.tried.into_iter().map(marked).collect();
         Ok((self.found.swap_remove(best), tried))
+    }
+}
+
+/// Returns whether equations with this error on data held out predict about as well as others with the
+/// error `before`: those that predict nothing only as well as others that do not either.
+fn is_as_good(error: f64, before: f64) -> bool {
+    error <= WELL.max(WORSE * before) || before >= POOR
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_predicts_nothing_is_not_as_good_as_what_predicts_poorly() {
+        for [error, before] in [[9e-4, 1e-6], [0.25, 0.24], [0.4, 0.37], [0.9, 0.4]] {
+            assert!(is_as_good(error, before), "{error} {before}");
+        }
+        for [error, before] in [[1.1e-3, 1e-6], [0.28, 0.24], [0.8, 0.29], [f64::NAN, 0.1]] {
+            assert!(!is_as_good(error, before), "{error} {before}");
+        }
     }
 }
