@@ -136,20 +136,10 @@ impl Information {
     /// out to be none, and one of these be better.
     pub fn runners_up(&self, start: &[usize]) -> Vec<Support> {
         let Some(present) = self.set(start) else { return vec![] };
-        let of_equation = |equation: usize| {
-            let (all, others) = self.apart(equation, start);
-            let sets = self.given(&all, &others).map(|own| own.best_of_each_size());
-            let whole = move |(own, _): (Vec<usize>, f64)| {
-                let mut kept = others.clone();
-                kept.extend(own.into_iter().map(|place| all[place]));
-                kept.sort_unstable();
-                self.set(&self.pruned(kept)?)
-            };
-            sets.unwrap_or_default().into_iter().filter_map(whole)
-        };
-        let lowers = |set: &Set| set.score < present.score - CIRCLES * self.penalty;
         let equations = self.equations().into_iter();
-        let mut sets: Vec<Set> = equations.flat_map(of_equation).filter(lowers).collect();
+        let others = equations.filter_map(|equation| self.with_other_terms(equation, start));
+        let sets = others.flatten().filter_map(|(kept, _)| self.set(&self.pruned(kept)?));
+        let mut sets: Vec<Set> = sets.filter(|set| self.is_better(set, &present)).collect();
         sets.sort_by(|a, b| a.score.total_cmp(&b.score));
         sets.dedup_by(|a, b| a.support.kept == b.support.kept);
         sets.truncate(RUNNERS_UP);
@@ -161,7 +151,7 @@ impl Information {
         let mut tableau = Tableau::new(self).moved(&self.pruned(start.to_vec())?)?;
         loop {
             let present = tableau.set();
-            let lowers = |set: &Set| set.score < present.score - CIRCLES * self.penalty;
+            let lowers = |set: &Set| self.is_better(set, &present);
             let moves = tableau.extended().into_iter();
             let moves = moves.chain(tableau.rivals().into_iter().map(|rival| rival.set));
             let mut moves: Vec<Set> = moves.filter(lowers).collect();
@@ -181,18 +171,33 @@ impl Information {
     fn by_equation(&self, set: &Set, suitable: impl Fn(usize) -> bool) -> Option<Set> {
         let mut set = set.clone();
         for equation in self.equations().into_iter().filter(|&equation| suitable(equation)) {
-            let (all, others) = self.apart(equation, &set.support.kept);
-            let sets = self.given(&all, &others)?.best_of_each_size();
+            let sets = self.with_other_terms(equation, &set.support.kept)?;
             let best = sets.into_iter().min_by(|a, b| a.1.total_cmp(&b.1))?.0;
-            let mut kept = others;
-            kept.extend(best.into_iter().map(|place| all[place]));
-            kept.sort_unstable();
-            match self.improved(&kept) {
+            match self.improved(&best) {
                 Some(better) if better.score < set.score => set = better,
                 _ => {}
             }
         }
         Some(set)
+    }
+
+    /// Returns sets in which the terms of one equation are others, the best of each number of terms, with
+    /// their scores up to a constant; the terms of the other equations stay.
+    fn with_other_terms(&self, equation: usize, kept: &[usize]) -> Option<Vec<(Vec<usize>, f64)>> {
+        let (all, others) = self.apart(equation, kept);
+        let sets = self.given(&all, &others)?.best_of_each_size();
+        let whole = |(own, score): (Vec<usize>, f64)| {
+            let own = own.into_iter().map(|place| all[place]);
+            let mut kept: Vec<usize> = others.iter().copied().chain(own).collect();
+            kept.sort_unstable();
+            (kept, score)
+        };
+        Some(sets.into_iter().map(whole).collect())
+    }
+
+    /// Returns whether a set has a lower score than another, by more than rounding.
+    fn is_better(&self, set: &Set, than: &Set) -> bool {
+        set.score < than.score - CIRCLES * self.penalty
     }
 
     fn equations(&self) -> Vec<usize> {
@@ -216,7 +221,9 @@ impl Information {
         Some(Information {
             matrix: (0..n).flat_map(|i| tableau.row(i)[..n].to_vec()).collect(),
             vector: tableau.row(n + others.len())[..n].to_vec(),
-            ..self.among(own)
+            equation: both.equation[..n].to_vec(),
+            signs: both.signs[..n].to_vec(),
+            penalty: self.penalty,
         })
     }
 

@@ -2,7 +2,7 @@
 //! addition or exchange lowers the score.
 
 use super::tableau::Tableau;
-use super::{CIRCLES, Information, Set, is_allowed};
+use super::{Information, Set, is_allowed};
 
 /// Of an equation with more terms than this, several are not replaced at once: it would take long, and
 /// such an equation says little.
@@ -54,7 +54,7 @@ impl Information {
         let found =
             found.filter_map(|(equation, other)| self.by_equation(other, |e| e != *equation));
         let best = found.min_by(|a, b| a.score.total_cmp(&b.score))?;
-        (best.score < set.score - CIRCLES * self.penalty).then_some(best)
+        self.is_better(&best, set).then_some(best)
     }
 
     /// Returns the best set in which no more other terms of this equation replace two or more of its

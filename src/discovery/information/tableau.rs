@@ -228,7 +228,7 @@ impl Trial<'_> {
         }
     }
 
-    pub fn score(&self) -> f64 {
+    fn score(&self) -> f64 {
         let explained = -self.last[self.diagonal.len()];
         self.tableau.information.penalty * self.kept.len() as f64 - explained
     }
