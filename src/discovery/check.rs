@@ -21,6 +21,11 @@ const DEVIATIONS: f64 = 6.0;
 /// The smallest residuals, as a fraction of a state's deviation, that are judged.
 const JUDGED: f64 = 1e-4;
 
+/// The distance, in deviations of a state and at least in so many times its noise, by which it must rise
+/// and also fall to turn back.
+const TURN: f64 = 1.0;
+const NOISY: f64 = 3.0;
+
 /// How well equations reproduce the data.
 pub(super) struct Check {
     /// The fraction of the variance of each state with data that the simulated trajectories explain;
@@ -82,6 +87,25 @@ pub(super) fn check(
     let mut explained = explained(grid, &simulated, k);
     explained.truncate(smooth.measured());
     Check { explained, warnings }
+}
+
+/// Returns whether the only state rises and falls through the same values, which it cannot by an equation
+/// of first order without the time and inputs.
+pub(super) fn turns_back(rhs: &RightHandSide<'_>, grid: &Grid, smooth: &Smooth) -> bool {
+    if rhs.library.variables().len() > 1 || !rhs.library.inputs().is_empty() {
+        return false;
+    }
+    let states = grid.sample(smooth, 1);
+    let far = TURN * smooth.deviation[0].max(NOISY * smooth.noise[0]);
+    grid.trajectories.iter().any(|range| {
+        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+        let (mut rise, mut fall) = (0.0_f64, 0.0_f64);
+        for &x in &states[range.clone()] {
+            (low, high) = (low.min(x), high.max(x));
+            (rise, fall) = (rise.max(x - low), fall.max(high - x));
+        }
+        rise > far && fall > far
+    })
 }
 
 fn percent(fraction: f64) -> String {

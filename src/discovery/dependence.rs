@@ -54,7 +54,8 @@ pub(super) fn warnings(data: &Dataset, smooth: &Smooth) -> Vec<String> {
         match twin {
             Some(j) => warnings.push(format!(
                 "`{}` and `{}` are collinear: up to the noise each is a multiple of the other and \
-                 a constant; leave one out",
+                 a constant, so that terms with one can stand for terms with the other; leave one \
+                 out, or add trajectories in which they differ",
                 data.states[j], data.states[i]
             )),
             None => left.push(i),
@@ -77,8 +78,9 @@ pub(super) fn warnings(data: &Dataset, smooth: &Smooth) -> Vec<String> {
             let unit = parts[0].1;
             let parts = parts.iter().map(|(i, v)| format!("{:.4} {}", v / unit, data.states[*i]));
             warnings.push(format!(
-                "{} is constant up to the noise: its columns are collinear, and one can be left \
-                 out",
+                "{} is constant up to the noise: its columns are collinear, so that terms with some \
+                 can stand for terms with others; leave one out, or add trajectories with another \
+                 constant",
                 parts.collect::<Vec<_>>().join(" + ").replace("+ -", "- ")
             ));
         }

@@ -306,6 +306,13 @@ impl Information {
         worth.map(|(j, _)| j).collect()
     }
 
+    /// Returns by how much χ² falls if one of the other candidates joins this set, for each that can.
+    pub fn gains(&self, kept: &[usize]) -> Vec<(usize, f64)> {
+        let tableau = Tableau::new(self).moved(kept);
+        let gains = |tableau: Tableau<'_>| tableau.trial().gains(|_| true, true).collect();
+        tableau.map(gains).unwrap_or_default()
+    }
+
     /// Drops terms as long as that lowers the score. Returns `None` if the terms are collinear.
     fn pruned(&self, mut kept: Vec<usize>) -> Option<Vec<usize>> {
         loop {

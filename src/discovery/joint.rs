@@ -112,6 +112,26 @@ impl<'a> Joint<'a> {
         Ok(joint)
     }
 
+    /// Makes the estimator of an estimate as it is, to be asked what it says about all its candidates.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn at(
+        grid: &'a Grid,
+        smooth: &Smooth,
+        estimate: Estimate<'a>,
+        budget: &Budget,
+    ) -> Result<Self> {
+        let (noise, equation_weights) =
+            (estimate.noise.clone(), estimate.equation_weights.clone());
+        let sharpest = &NOISE_FLOORS[NOISE_FLOORS.len() - 1..];
+        let mut joint = Joint::unfitted(grid, smooth, estimate, sharpest, budget)?;
+        joint.noise = noise;
+        joint.estimate.equation_weights = equation_weights;
+        joint.weigh();
+        Ok(joint)
+    }
+
     fn unfitted(
         grid: &'a Grid,
         smooth: &Smooth,

@@ -74,6 +74,7 @@ mod loss;
 mod network;
 mod noise;
 mod notation;
+mod omitted;
 mod outliers;
 mod parts;
 mod predict;

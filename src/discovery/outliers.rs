@@ -1,5 +1,5 @@
 //! Values that do not belong to the motion: readings that fell to zero, codes for missing values,
-//! spikes, and angles that jump when they wrap.
+//! spikes, and jumps of angles that wrap and of inputs that others switch.
 
 use super::data::Dataset;
 use super::equation::DownWeighted;
@@ -16,6 +16,9 @@ const MOST_NAMED: usize = 8;
 /// jumps are smaller than the second fraction.
 const JUMP: f64 = 0.8;
 const USUAL: f64 = 0.3;
+
+/// The fewest equal values that may be a code for missing ones.
+const CODES: usize = 3;
 
 /// A value that lies far from its neighbors.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -192,7 +195,41 @@ pub(super) fn warning(data: &Dataset, outliers: &[Outlier], robust: bool) -> Opt
     Some(format!("values far from their neighbors: {names}; {done}"))
 }
 
-/// Returns warnings of states that jump by nearly their whole range, as angles do that wrap.
+/// Returns warnings of columns whose largest or smallest value is there several times and farther from
+/// all others than these are from each other, as a code for missing values is. Of so many, each
+/// is like its neighbors.
+pub(super) fn codes(data: &Dataset) -> Vec<String> {
+    let k = data.states.len();
+    let code = |state: usize| {
+        let of_state =
+            data.trajectories.iter().flat_map(|t| t.values.iter().skip(state).step_by(k).copied());
+        let mut values: Vec<f64> = of_state.filter(|x| !x.is_nan()).collect();
+        values.sort_by(f64::total_cmp);
+        let runs: Vec<&[f64]> = values.chunk_by(|a, b| a == b).collect();
+        let (low, high) = (runs.first()?, runs.last()?);
+        let [below, above] = [runs.get(1)?[0], runs[runs.len() - 2][0]];
+        // Of two or three values, such as those of a switch, none is a code.
+        let is_code = |run: &[f64], gap: f64, range: f64| {
+            runs.len() > CODES && run.len() >= CODES && run[0].fract() == 0.0 && gap > range
+        };
+        [(low, below - low[0], high[0] - below), (high, high[0] - above, above - low[0])]
+            .into_iter()
+            .find(|(run, gap, range)| is_code(run, *gap, *range))
+            .map(|(run, ..)| (run[0], run.len()))
+    };
+    let codes = (0..k).filter_map(|state| Some((&data.states[state], code(state)?)));
+    codes
+        .map(|(name, (value, count))| {
+            format!(
+                "{count} values of `{name}` are {value}, far from all others: if that is a code for \
+                 missing values, mark them as missing (NaN)"
+            )
+        })
+        .collect()
+}
+
+/// Returns warnings of states that jump by nearly their whole range, as angles do that wrap, and inputs
+/// that others switch.
 pub(super) fn wraps(data: &Dataset) -> Vec<String> {
     let k = data.states.len();
     let mut warnings = Vec::new();
@@ -216,9 +253,20 @@ pub(super) fn wraps(data: &Dataset) -> Vec<String> {
         let wrapped: Vec<&(usize, usize, f64)> = jumps.iter().filter(|j| large(j.2)).collect();
         let clear = jumps.iter().all(|j| large(j.2) || usual(j.2));
         if let (Some(&&(_, row, jump)), true) = (wrapped.first(), clear) {
+            // Between its jumps an angle comes from one end of its range to the other.
+            let drift = |between: &[(usize, usize, f64)]| between.iter().map(|j| j.2).sum::<f64>();
+            let stays = |between| usual(drift(between));
+            let switched = jumps.split(|j| large(j.2)).all(stays);
+            let what = match switched {
+                true => {
+                    "what is set from outside is an input and has no equation (inputs); an angle that \
+                     wraps must be unwrapped"
+                }
+                false => "an angle that wraps must be unwrapped, or given as sine and cosine",
+            };
             warnings.push(format!(
                 "`{name}` jumps by nearly its whole range, first by {jump:.4} in row {}, {} in \
-                 all: an angle that wraps must be unwrapped, or given as sine and cosine",
+                 all: {what}",
                 row + 1,
                 match wrapped.len() {
                     1 => "one jump".to_owned(),
@@ -276,6 +324,23 @@ mod tests {
         let wrapped = wraps(&series(|t| (3.0 * t + PI).rem_euclid(TAU) - PI));
         assert_eq!(wrapped.len(), 1);
         assert!(wrapped[0].contains("row 22, 5 jumps"), "{wrapped:?}");
+        assert!(wrapped[0].contains("unwrapped, or given as sine"), "{wrapped:?}");
         assert_eq!(wraps(&series(|t| (3.0 * t).sin())), Vec::<String>::new());
+        let noise = |t: f64| 0.02 * (12345.678 * t).sin();
+        let switch = wraps(&series(|t| (t / 2.0).floor().rem_euclid(2.0) + noise(t)));
+        assert!(switch.len() == 1 && switch[0].contains("an input"), "{switch:?}");
+    }
+
+    #[test]
+    fn codes_for_missing_values_are_named() {
+        let mut data = series(|t| 2.0 * (2.0 * t).cos());
+        assert_eq!(codes(&data), Vec::<String>::new());
+        data.trajectories[0].values.iter_mut().step_by(2).for_each(|x| *x = -999.0);
+        let found = codes(&data);
+        assert!(found.len() == 1 && found[0].starts_with("100 values of `x` are -999, "), "{found:?}");
+        // Counts that settle, a switch, and a staircase.
+        assert_eq!(codes(&series(|t| (100.0 * (-t).exp()).round())), Vec::<String>::new());
+        assert_eq!(codes(&series(|t| (t / 2.0).floor().rem_euclid(2.0))), Vec::<String>::new());
+        assert_eq!(codes(&series(|t| (t / 2.0).floor())), Vec::<String>::new());
     }
 }

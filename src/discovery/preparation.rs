@@ -8,7 +8,7 @@ use super::excerpt::{Excerpt, excerpt};
 use super::forcing;
 use super::grid::{fastest_rate, smooth};
 use super::loss::Loss;
-use super::outliers::{Outlier, outliers, warning, wraps};
+use super::outliers::{Outlier, codes, outliers, warning, wraps};
 use super::parts::{Parts, has_enough};
 use super::settings::Settings;
 use crate::{Error, Result};
@@ -43,7 +43,9 @@ pub(super) fn prepare(data: &Dataset, settings: &Settings) -> Result<Prepared> {
     let mut data = without_constants(&data, settings, &mut warnings)?;
     let found = outliers(&data);
     let cleared = without(&data, &found);
-    warnings.extend(wraps(&cleared));
+    let codes = codes(&cleared);
+    // The jumps to and from a code are none of an angle.
+    warnings.extend(if codes.is_empty() { wraps(&cleared) } else { codes });
     warnings.extend(warning(&data, &found, settings.robust));
     let mut left_out = Vec::new();
     if settings.robust {

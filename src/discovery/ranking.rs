@@ -27,6 +27,8 @@ const POOR: f64 = 0.3;
 /// are at least so many.
 const NEARLY_ALL: f64 = 0.75;
 const FEW: usize = 6;
+/// The fraction of an equation's candidates up to which it is sparse: an approximation takes more.
+const SPARSE: f64 = 0.25;
 /// How many times the noise of the smoothed data, and the smallest noise that a search
 /// distinguishes, exact equations may leave.
 const LEFT: f64 = 2.0;
@@ -78,14 +80,28 @@ impl Found<'_> {
         self.estimate.written_terms().iter().sum()
     }
 
-    /// Returns whether nearly all candidates of an equation are in it: as an approximation of what they
-    /// do not contain would have them.
-    fn is_saturated(&self) -> bool {
+    /// Returns the number of candidates of an equation, and of those that are in it.
+    fn counts(&self, equation: usize) -> (usize, usize) {
         let Candidates { all, kept, .. } = &self.estimate.candidates;
-        (0..self.estimate.rhs.states()).any(|equation| {
-            let candidates = all.iter().filter(|p| p.equation == equation).count();
-            let present = kept.iter().filter(|i| all[**i].equation == equation).count();
+        let candidates = all.iter().filter(|p| p.equation == equation).count();
+        (candidates, kept.iter().filter(|i| all[**i].equation == equation).count())
+    }
+
+    /// Returns the equations that have nearly all of their candidates: as an approximation of what these
+    /// do not contain would.
+    pub fn saturated(&self) -> Vec<usize> {
+        let is_saturated = |&equation: &usize| {
+            let (candidates, present) = self.counts(equation);
             candidates >= FEW && present as f64 > NEARLY_ALL * candidates as f64
+        };
+        (0..self.estimate.rhs.states()).filter(is_saturated).collect()
+    }
+
+    /// Returns whether every equation has few of its candidates.
+    fn is_sparse(&self) -> bool {
+        (0..self.estimate.rhs.states()).all(|equation| {
+            let (candidates, present) = self.counts(equation);
+            present as f64 <= SPARSE * candidates as f64
         })
     }
 
@@ -187,9 +203,8 @@ impl<'a> Results<'a> {
 
     /// Returns whether a result is better than one of a simpler model: whether it is exact where the
     /// other is not, or has a better score; and if the data chose it among models, whether it also
-    /// predicts data as well that neither was fitted to. Where there are too few data to hold any
-    /// out, it must be exact where the other is not, or also have fewer terms; where its prediction
-    /// took too long, it is not better.
+    /// predicts data as well that neither was fitted to, if there are enough of them to hold some out.
+    /// Where its prediction took too long, it is not better.
     fn is_better(
         &mut self,
         next: usize,
@@ -202,7 +217,7 @@ impl<'a> Results<'a> {
             let given = !self.settings.automatic && found.estimate.is_exact();
             (found.is_exact() || given, found.score(self.settings))
         };
-        let ((is_exact, _), (was_exact, _)) = (quality(next), quality(before));
+        let (was_exact, _) = quality(before);
         let exceeds = self.exceeds(quality(next), quality(before));
         if !self.settings.automatic || (was_exact && !exceeds) {
             return Ok(exceeds);
@@ -213,10 +228,7 @@ impl<'a> Results<'a> {
                 // Then it must predict well, and not only as well as the other.
                 (HeldOut::Error(error), HeldOut::CutShort) => (error, 0.0),
                 (HeldOut::CutShort, _) => return Ok(false),
-                _ => {
-                    let simpler = self.found[next].terms() < self.found[before].terms();
-                    return Ok(exceeds && (simpler || is_exact && !was_exact));
-                }
+                _ => return Ok(exceeds),
             };
         let as_well = is_as_good(error, error_before);
         let [error, error_before] = [error, error_before].map(|error| f64::min(error, POOR));
@@ -260,13 +272,15 @@ impl<'a> Results<'a> {
     /// Returns whether richer models than those of this step need not be tried: the data obey the
     /// best equations exactly, which do not have nearly all of their candidates, and a richer model of
     /// the step gave a result that has added nothing to them. (With all monomials of one degree more,
-    /// whatever else is in the equations would show.)
+    /// whatever else is in the equations would show.) Of many states such a model is too large; then it is
+    /// enough that the equations have few of their candidates.
     pub fn is_settled(&self, step: &[Model]) -> bool {
         let of_step = |found: &Found<'_>| step.iter().any(|model| std::ptr::eq(found.model, model));
         self.best().is_some_and(|best| {
             let richer = |found: &Found<'_>| found.model.place > best.model.place;
             let judged = self.found.iter().any(|found| of_step(found) && richer(found));
-            best.is_exact() && !best.is_saturated() && !of_step(best) && judged
+            let enough = judged || best.is_sparse();
+            best.is_exact() && best.saturated().is_empty() && !of_step(best) && enough
         })
     }
 

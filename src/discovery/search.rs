@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::attempts;
 use super::budget::Budget;
-use super::check::check;
+use super::check::{check, turns_back};
 use super::data::Dataset;
 use super::dependence;
 use super::equation::{Discovery, Fit, Tried};
@@ -16,6 +16,7 @@ use super::joint::{Joint, NOISE_FLOORS, joint_values};
 use super::ladder::{self, Model, Step};
 use super::link::Link;
 use super::network::{Network, network_values};
+use super::omitted;
 use super::outliers::{self, down_weighted};
 use super::preparation::{Prepared, prepare};
 use super::progress::{Observer, Progress, Reporter};
@@ -112,6 +113,9 @@ pub fn discover(
         search(&mut results, &[(&views[0], model)], settings, &mut progress)?;
     }
     let (mut found, tried) = results.into_best()?;
+    if settings.method == Method::Joint && !settings.automatic {
+        found.warnings.extend(omitted::warnings(&found, &hidden, settings)?);
+    }
     for (index, number) in to_judge.iter().enumerate() {
         progress.begin_part(parts - to_judge.len() + index, parts);
         let doubt = doubt(&found, *number, &hidden, &prepared.data, settings, &mut progress)?;
@@ -418,6 +422,7 @@ fn report(
     hidden: Vec<String>,
     progress: &mut Reporter<'_, '_>,
 ) -> Result<Discovery> {
+    let saturated = found.saturated();
     let Found { estimate, view, warnings: undecided, .. } = found;
     let View { grid, smooth, .. } = view;
     let mut warnings = prepared.warnings;
@@ -427,6 +432,10 @@ fn report(
     warnings.extend(warnings::cut_short(&tried));
     if !estimate.is_exact() {
         warnings.push(warnings::inexact(&estimate));
+    }
+    warnings.extend(warnings::saturated(&estimate.rhs, &saturated));
+    if turns_back(&estimate.rhs, grid, smooth) {
+        warnings.push(warnings::turns_back(&view.data.states[0]));
     }
     let (equations, correlations) = (estimate.equations(), estimate.correlations());
     warnings.extend(warnings::empty(&equations));

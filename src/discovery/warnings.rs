@@ -126,6 +126,27 @@ fn singular() -> String {
         .into()
 }
 
+/// Returns the warning that these equations have nearly all of their candidates.
+pub(super) fn saturated(rhs: &RightHandSide<'_>, equations: &[usize]) -> Option<String> {
+    let names: Vec<String> = equations.iter().map(|&equation| rhs.lhs(equation)).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "nearly all candidates are in the equation of {}, as in an approximation of terms that are \
+             none of them: others, or a ratio, may be the true ones",
+            names.join(", ")
+        )
+    })
+}
+
+/// Returns the warning that one series turns back, which no equation of first order of its own does.
+pub(super) fn turns_back(name: &str) -> String {
+    format!(
+        "`{name}` rises and falls through the same values, which no equation of first order in `{name}` \
+         alone does: what is needed may be the second order (order 2), a hidden state (hidden), or a \
+         column that drives it (inputs)"
+    )
+}
+
 /// Returns the warning that the data do not obey some equations exactly.
 pub(super) fn inexact(found: &Estimate<'_>) -> String {
     let states = 0..found.rhs.states();

@@ -13,7 +13,7 @@ use mechanistic::{DeviceName, Error, Result};
 
 use crate::csv::Table;
 use crate::progress::Display;
-use crate::{csv, html_report, interrupt, outputs, plot, terms};
+use crate::{csv, html_report, interrupt, outputs, plot, terms, warnings};
 
 /// Find the differential equations that time series obey
 ///
@@ -323,9 +323,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if !arguments.quiet && discovery.tried.len() > 1 {
         crate::tell(tried(&discovery).trim_end());
     }
-    for warning in &discovery.warnings {
-        crate::tell(format_args!("mnn: warning: {warning}"));
-    }
+    warnings::tell(&discovery.warnings);
     Ok(give(arguments, &table, &discovery))
 }
 

@@ -8,7 +8,7 @@ use mechanistic::discovery::{Dataset, Discovery, Prediction};
 use mechanistic::{Error, Result};
 
 use crate::csv::Clock;
-use crate::{csv, outputs, prediction_plot};
+use crate::{csv, outputs, prediction_plot, warnings};
 
 /// Predict other data with equations that were found: simulate them from other initial values
 ///
@@ -143,9 +143,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
     })?;
     let prediction = model.predict(&table.dataset)?;
-    for warning in &prediction.warnings {
-        crate::tell(format_args!("mnn: warning: {warning}"));
-    }
+    warnings::tell(&prediction.warnings);
     let report = match arguments.format {
         Format::Text => text(&prediction),
         Format::Json => json(&prediction),

@@ -13,6 +13,34 @@ pub fn show() {
     shown.expect("nothing else listens in this program");
 }
 
+/// What the library calls its settings, and the flags that set them here. Words that mean other things
+/// too stand in brackets where they name a setting.
+const FLAGS: [(&str, &str); 7] = [
+    ("max_points", "--max-points"),
+    ("explicit_time", "--explicit-time"),
+    ("(robust)", "(--robust)"),
+    ("(inputs)", "(--inputs)"),
+    ("(hidden)", "(--hidden 1)"),
+    ("(order 2)", "(--order 2)"),
+    ("(NaN)", "(--missing)"),
+];
+
+/// Shows these warnings of a result.
+pub fn tell(warnings: &[String]) {
+    for warning in warnings {
+        crate::tell(format_args!("mnn: warning: {}", with_flags(warning)));
+    }
+}
+
+/// Returns the text with flags where it names settings; names of columns, in backquotes, stay.
+pub fn with_flags(text: &str) -> String {
+    let flagged = |(index, part): (usize, &str)| match index % 2 {
+        0 => FLAGS.iter().fold(part.to_owned(), |text, (name, flag)| text.replace(name, flag)),
+        _ => part.to_owned(),
+    };
+    text.split('`').enumerate().map(flagged).collect::<Vec<_>>().join("`")
+}
+
 /// A subscriber that gives a line to the function for every event that is a warning or worse. The
 /// library opens no spans, so that nothing nests.
 struct Warnings<F>(F);
@@ -63,6 +91,13 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+
+    #[test]
+    fn settings_are_called_by_their_flags_and_columns_by_their_names() {
+        let text = "`max_points` in row 3 (0); leave it out (robust), or take more (max_points is 9)";
+        let shown = "`max_points` in row 3 (0); leave it out (--robust), or take more (--max-points is 9)";
+        assert_eq!(with_flags(text), shown);
+    }
 
     #[test]
     fn warnings_are_shown_and_lesser_events_are_not() {

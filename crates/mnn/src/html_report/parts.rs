@@ -7,6 +7,7 @@ use mechanistic::discovery::{Dataset, Discovery, Equation, Fit, Term, Trajectory
 
 use super::chart::{Chart, Kind, Points};
 use super::escaped;
+use crate::warnings::with_flags;
 
 /// Of more states, the first so many are drawn against time, and so many pairs against each other.
 const STATES: usize = 16;
@@ -57,7 +58,7 @@ impl Report<'_> {
             .discovery
             .warnings
             .iter()
-            .map(|warning| format!("<li>{}</li>\n", escaped(warning)))
+            .map(|warning| format!("<li>{}</li>\n", escaped(&with_flags(warning))))
             .collect();
         if items.is_empty() { items } else { format!("<ul class=\"warnings\">\n{items}</ul>\n") }
     }
