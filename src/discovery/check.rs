@@ -67,7 +67,8 @@ pub(super) fn check(
         if !(good || noisy) {
             warnings.push(format!(
                 "the fit of {lhs} is poor: simulated over one period from the smoothed states, the \
-                 equations explain {} of the variance of `{name}`; terms may be missing",
+                 equations explain {} of the variance of `{name}`; terms may be missing, or an input \
+                 (inputs), or the time (explicit_time)",
                 percent(over_a_period[state])
             ));
             continue;

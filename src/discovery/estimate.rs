@@ -50,8 +50,8 @@ impl Estimate<'_> {
         self.candidates.kept.clone_from(&support.kept);
     }
 
-    /// Takes terms, coefficients and trajectory from the estimate of a simpler model of the same
-    /// data, as far as they are candidates here.
+    /// Takes terms, coefficients, trajectory, noise and weights from the estimate of a simpler model of the
+    /// same data, the terms as far as they are candidates here.
     pub fn continue_from(&mut self, simpler: &Estimate<'_>) {
         let mut support = Vec::new();
         for (p, value) in simpler.terms_about(&self.offset) {
@@ -64,6 +64,8 @@ impl Estimate<'_> {
         let (kept, coefficients) = support.into_iter().unzip();
         self.take(&Support { kept, coefficients });
         self.trajectory.clone_from(&simpler.trajectory);
+        self.noise.clone_from(&simpler.noise);
+        self.equation_weights.clone_from(&simpler.equation_weights);
         let (k, d) = (self.offset.len(), self.rhs.library.variables().len());
         for state in self.trajectory.chunks_exact_mut(d) {
             for (j, u) in state[..k].iter_mut().enumerate() {

@@ -23,7 +23,11 @@ pub(super) trait Estimator<'a>: Sized {
     /// Returns χ² as a function of all candidates' coefficients, about the present estimate; a term
     /// must be worth `penalty`. Returns `None` if that function says nothing about other sets of
     /// terms.
-    fn information(&mut self, penalty: f64) -> Result<Option<Information>>;
+    fn information(
+        &mut self,
+        penalty: f64,
+        progress: &mut Reporter<'_, '_>,
+    ) -> Result<Option<Information>>;
 
     /// Frees exactly the terms of `support`, with the coefficients given there.
     fn take(&mut self, support: &Support) -> Result<()>;

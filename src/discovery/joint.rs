@@ -35,7 +35,7 @@ const STIFFENING_DEVIATIONS: f64 = 3.0;
 const MAX_ITERATIONS: usize = 30;
 /// The largest fraction of a step that is a sign of getting nowhere, and the number of iterations with such
 /// signs, one after the other, after which it is believed.
-const DAMPED: f64 = 0.125;
+const DAMPED: f64 = 0.25;
 const PATIENCE: usize = 5;
 /// The fraction of the whole work that an iteration counts as.
 const ITERATION: f64 = 0.004;
@@ -100,9 +100,12 @@ impl<'a> Joint<'a> {
         let mut joint = Joint::unfitted(grid, smooth, start, floors, budget)?;
         let stage = "fitting all candidate terms";
         progress.stage(0.05, stage)?;
-        joint.converge_to(ROUGH_TOLERANCE, progress)?;
+        let converged = joint.converge_to(ROUGH_TOLERANCE, progress)?;
         joint.reference = joint.estimate.unbiased(&joint.noise);
-        for step in 1..WITH_ALL_TERMS {
+        // What gets nowhere now, because terms stand in for each other, would not with less noise either.
+        // A few of the terms will, once they are selected.
+        let steps = if converged { 1..WITH_ALL_TERMS } else { 0..0 };
+        for step in steps {
             progress.stage(0.1 * step as f64, stage)?;
             joint.raise_weights(step, ROUGH_TOLERANCE, progress)?;
         }
@@ -112,7 +115,29 @@ impl<'a> Joint<'a> {
         Ok(joint)
     }
 
-    /// Makes the estimator of an estimate as it is, to be asked what it says about all its candidates.
+    /// Goes on from an estimate that the data obey with terms, noise and weights of its own: nothing need
+    /// be found out about these again.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn continued(
+        grid: &'a Grid,
+        smooth: &Smooth,
+        mut estimate: Estimate<'a>,
+        floors: &'static [f64],
+        budget: &Budget,
+        progress: &mut Reporter<'_, '_>,
+    ) -> Result<Self> {
+        let most = EQUATION_WEIGHTS[WITH_ALL_TERMS - 1];
+        estimate.equation_weights.iter_mut().for_each(|weight| *weight = weight.min(most));
+        let mut joint = Joint::at(grid, smooth, estimate, floors, budget)?;
+        progress.stage(0.4, "fitting the terms that were found")?;
+        joint.reference = joint.estimate.unbiased(&joint.noise);
+        joint.converge_to(TOLERANCE, progress)?;
+        Ok(joint)
+    }
+
+    /// Makes the estimator of an estimate as it is, with its noise and weights.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -120,12 +145,11 @@ impl<'a> Joint<'a> {
         grid: &'a Grid,
         smooth: &Smooth,
         estimate: Estimate<'a>,
+        floors: &'static [f64],
         budget: &Budget,
     ) -> Result<Self> {
-        let (noise, equation_weights) =
-            (estimate.noise.clone(), estimate.equation_weights.clone());
-        let sharpest = &NOISE_FLOORS[NOISE_FLOORS.len() - 1..];
-        let mut joint = Joint::unfitted(grid, smooth, estimate, sharpest, budget)?;
+        let (noise, equation_weights) = (estimate.noise.clone(), estimate.equation_weights.clone());
+        let mut joint = Joint::unfitted(grid, smooth, estimate, floors, budget)?;
         joint.noise = noise;
         joint.estimate.equation_weights = equation_weights;
         joint.weigh();
@@ -410,13 +434,18 @@ impl<'a> Estimator<'a> for Joint<'a> {
         &self.estimate
     }
 
-    fn information(&mut self, penalty: f64) -> Result<Option<Information>> {
+    fn information(
+        &mut self,
+        penalty: f64,
+        progress: &mut Reporter<'_, '_>,
+    ) -> Result<Option<Information>> {
         let candidates = &self.estimate.candidates;
         let all = &candidates.all;
         self.budget.take(work(self.grid.points(), self.relative.len() + all.len()))?;
         let mut solver = GaussNewton::new(self.grid, candidates.all_slots(), &self.estimate)?;
         let mut weights = Weights { prior: candidates.priors.clone(), ..self.weights.clone() };
-        solver.linearize(&self.estimate, &mut weights, &mut |_| Ok(()))?;
+        let report = &mut |done| progress.advance(ITERATION * done);
+        solver.linearize(&self.estimate, &mut weights, report)?;
         let variance = self.variance();
         let matrix: Vec<f64> = solver.information().iter().map(|a| a / variance).collect();
         let values = all.iter().map(|p| p.value(&self.estimate.rhs));

@@ -19,10 +19,10 @@ const MAX_CUBIC: usize = 260;
 const MAX_COEFFICIENTS: usize = 130;
 /// The most work of a search with one model, in units of about a nanosecond. Counted work makes the
 /// result independent of the machine.
-const MAX_WORK: f64 = 3e9;
+const MAX_WORK: f64 = 1.5e9;
 /// The linearizations that polynomials up to degree two may take, whatever their work: without
 /// them there is no result.
-const LINEARIZATIONS: f64 = 40.0;
+const LINEARIZATIONS: f64 = 60.0;
 
 /// The functions of single variables that a rung adds to the monomials.
 #[derive(Clone, Copy, Debug)]

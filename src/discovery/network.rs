@@ -201,7 +201,11 @@ impl<'a, B: Backend> Estimator<'a> for Network<'a, B> {
         &self.estimate
     }
 
-    fn information(&mut self, penalty: f64) -> Result<Option<Information>> {
+    fn information(
+        &mut self,
+        penalty: f64,
+        _: &mut Reporter<'_, '_>,
+    ) -> Result<Option<Information>> {
         // Numerator and denominator of a ratio can always share a factor.
         if self.estimate.rhs.links.contains(&Link::Ratio) {
             return Ok(None);

@@ -12,11 +12,12 @@ use super::estimate::Estimate;
 use super::estimator::Estimator;
 use super::hidden::Hidden;
 use super::information::Information;
-use super::joint::Joint;
+use super::joint::{Joint, NOISE_FLOORS};
 use super::ladder::Model;
 use super::library::TIME;
 use super::link::Link;
 use super::notation::product;
+use super::progress::Reporter;
 use super::ranking::Found;
 use super::right_hand_side::RightHandSide;
 use super::settings::Settings;
@@ -41,11 +42,12 @@ struct Direction {
 /// constraints, without which the data would be explained better by more than a term must be worth.
 ///
 /// # Errors
-/// [`Error::OutOfMemory`], [`Error::Argument`]: those of linearizing once.
+/// [`Error::OutOfMemory`] if one linearization needs too much, [`Error::Interrupted`].
 pub(super) fn warnings(
     found: &Found<'_>,
     hidden: &Hidden,
     settings: &Settings,
+    progress: &mut Reporter<'_, '_>,
 ) -> Result<Vec<String>> {
     // A ratio can always be extended by a factor common to numerator and denominator.
     if found.model.links.contains(&Link::Ratio) {
@@ -80,8 +82,9 @@ pub(super) fn warnings(
     let rhs = estimate.rhs.clone();
     let all = estimate.candidates.all.clone();
     let budget = Budget::new(f64::INFINITY);
-    let information = match Joint::at(grid, smooth, estimate, &budget)
-        .and_then(|mut joint| joint.information(penalty))
+    let sharpest = &NOISE_FLOORS[NOISE_FLOORS.len() - 1..];
+    let information = match Joint::at(grid, smooth, estimate, sharpest, &budget)
+        .and_then(|mut joint| joint.information(penalty, progress))
     {
         Ok(information) => information.expect("the joint method compares sets of terms"),
         Err(Error::Data(_)) => return Ok(vec![]),
@@ -171,7 +174,9 @@ fn gains(
     let single = directions.iter().map(|direction| vec![(direction.candidate, 1.0)]);
     let columns: Vec<Vec<(usize, f64)>> = places.iter().cloned().chain(single).collect();
     let left: Vec<f64> = (0..n)
-        .map(|i| information.vector[i] - super::dense::dot(&information.matrix[i * n..][..n], values))
+        .map(|i| {
+            information.vector[i] - super::dense::dot(&information.matrix[i * n..][..n], values)
+        })
         .collect();
     let times = |a: &[(usize, f64)], b: &[(usize, f64)]| -> f64 {
         let pairs = a.iter().flat_map(|x| b.iter().map(move |y| (x, y)));
@@ -195,7 +200,8 @@ fn gains(
     gains
 }
 
-/// Says which of these would be worth having.
+/// Says which of these would be worth having. Where the data contradict a constraint, what lies beyond the
+/// candidates would only make up for it.
 fn told(
     gains: &[f64],
     directions: &[Direction],
@@ -203,36 +209,38 @@ fn told(
     rhs: &RightHandSide<'_>,
     penalty: f64,
 ) -> Vec<String> {
-    let mut warnings = vec![];
-    for equation in 0..rhs.states() {
-        let named = |constrained: bool| {
-            let worth = gains.iter().zip(directions).filter(|(gain, direction)| {
-                let of = all[direction.candidate].equation == equation;
-                of && direction.constrained == constrained && **gain >= penalty
-            });
-            let mut worth: Vec<(f64, String)> = worth
-                .map(|(gain, direction)| {
-                    let factors = rhs.library.factors(all[direction.candidate].term);
-                    (*gain, format!("`{}` ({gain:.0})", product(factors)))
-                })
-                .collect();
-            worth.sort_by(|a, b| b.0.total_cmp(&a.0));
-            let names: Vec<String> = worth.into_iter().take(NAMED).map(|(_, name)| name).collect();
-            (!names.is_empty()).then(|| names.join(", "))
+    let named = |constrained: bool, equation: usize| -> Option<(String, String)> {
+        let worth = gains.iter().zip(directions).filter(|(gain, direction)| {
+            let of = all[direction.candidate].equation == equation;
+            of && direction.constrained == constrained && **gain >= penalty
+        });
+        let mut worth: Vec<(f64, usize)> =
+            worth.map(|(gain, direction)| (*gain, all[direction.candidate].term)).collect();
+        worth.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let name = |(gain, term): &(f64, usize)| {
+            format!("`{}` (by {gain:.0})", product(rhs.library.factors(*term)))
         };
-        let lhs = rhs.lhs(equation);
-        warnings.extend(named(true).map(|names| {
+        let names: Vec<String> = worth.iter().take(NAMED).map(name).collect();
+        (!names.is_empty()).then(|| (rhs.lhs(equation), names.join(" or ")))
+    };
+    let of_all = |constrained| (0..rhs.states()).filter_map(move |i| named(constrained, i));
+    let contradicted: Vec<String> = of_all(true)
+        .map(|(lhs, names)| {
             format!(
-                "the data contradict what is demanded of terms of {lhs}: without it χ² would be lower, \
-                 for {names}; {penalty:.0} would decide"
+                "the data contradict a constraint on {lhs}: χ² would be lower with a free coefficient of \
+                 {names}, of which {penalty:.0} would decide"
             )
-        }));
-        warnings.extend(named(false).map(|names| {
-            format!(
-                "terms that are no candidates would explain more of {lhs}: with one of them χ² would be \
-                 lower, with {names}; {penalty:.0} would decide"
-            )
-        }));
+        })
+        .collect();
+    if !contradicted.is_empty() {
+        return contradicted;
     }
-    warnings
+    of_all(false)
+        .map(|(lhs, names)| {
+            format!(
+                "candidates of {lhs} may be missing: χ² would be lower with {names}, of which \
+                 {penalty:.0} would decide"
+            )
+        })
+        .collect()
 }

@@ -17,6 +17,8 @@ const MOST_NAMED: usize = 8;
 const JUMP: f64 = 0.8;
 const USUAL: f64 = 0.3;
 
+/// The fewest neighbors among which a jump is seen.
+const NEIGHBORS: usize = 20;
 /// The fewest equal values that may be a code for missing ones.
 const CODES: usize = 3;
 
@@ -251,7 +253,7 @@ pub(super) fn wraps(data: &Dataset) -> Vec<String> {
         let large = |jump: f64| jump.abs() > JUMP * (high - low);
         let usual = |jump: f64| jump.abs() < USUAL * (high - low);
         let wrapped: Vec<&(usize, usize, f64)> = jumps.iter().filter(|j| large(j.2)).collect();
-        let clear = jumps.iter().all(|j| large(j.2) || usual(j.2));
+        let clear = jumps.len() >= NEIGHBORS && jumps.iter().all(|j| large(j.2) || usual(j.2));
         if let (Some(&&(_, row, jump)), true) = (wrapped.first(), clear) {
             // Between its jumps an angle comes from one end of its range to the other.
             let drift = |between: &[(usize, usize, f64)]| between.iter().map(|j| j.2).sum::<f64>();
@@ -337,7 +339,10 @@ mod tests {
         assert_eq!(codes(&data), Vec::<String>::new());
         data.trajectories[0].values.iter_mut().step_by(2).for_each(|x| *x = -999.0);
         let found = codes(&data);
-        assert!(found.len() == 1 && found[0].starts_with("100 values of `x` are -999, "), "{found:?}");
+        assert!(
+            found.len() == 1 && found[0].starts_with("100 values of `x` are -999, "),
+            "{found:?}"
+        );
         // Counts that settle, a switch, and a staircase.
         assert_eq!(codes(&series(|t| (100.0 * (-t).exp()).round())), Vec::<String>::new());
         assert_eq!(codes(&series(|t| (t / 2.0).floor().rem_euclid(2.0))), Vec::<String>::new());

@@ -1,14 +1,18 @@
 //! The results of the searches with one model after the other, and which of them is the best.
 
+use std::collections::BTreeSet;
+
 use super::candidates::Candidates;
-use super::equation::Tried;
+use super::equation::{Equation, Term, Tried};
 use super::estimate::Estimate;
 use super::held_out::{self, HeldOut};
 use super::joint::NOISE_FLOORS;
 use super::ladder::Model;
+use super::link::Link;
 use super::progress::Reporter;
 use super::settings::Settings;
 use super::view::View;
+use super::warnings;
 use crate::{Error, Result};
 
 /// The part of its margin by which a score must be better: where the noise of both is the smallest that
@@ -319,9 +323,61 @@ impl<'a> Results<'a> {
             tried.chosen = index == Some(best);
             tried
         };
+        let undecided = self.undecided(best);
         let tried = self.tried.into_iter().map(marked).collect();
-        Ok((self.found.swap_remove(best), tried))
+        let mut found = self.found.swap_remove(best);
+        found.warnings.extend(undecided);
+        Ok((found, tried))
     }
+
+    /// Returns the warning that equations with other terms, found with another model, are as good as the
+    /// best ones: their score is at most so much worse as a term must be worth, and as far as it is known
+    /// they also predict data held out about as well.
+    fn undecided(&self, best: usize) -> Option<String> {
+        let chosen = &self.found[best];
+        let score = |found: &Found<'a>| found.score(self.settings);
+        let limit = score(chosen) + self.margin();
+        let equations = chosen.estimate.equations();
+        let predicts = |found: &Found<'a>| match (found.held_out, chosen.held_out) {
+            (Some(HeldOut::Error(error)), Some(HeldOut::Error(before))) => {
+                is_as_good(error, before)
+            }
+            (held_out, _) => held_out != Some(HeldOut::CutShort),
+        };
+        let rivals = self.found.iter().filter(|found| {
+            let good = found.is_exact() >= chosen.is_exact() && score(found) < limit;
+            good && predicts(found) && !same_terms(&found.estimate.equations(), &equations)
+        });
+        let rival = rivals.min_by(|a, b| score(a).total_cmp(&score(b)))?;
+        let others = rival.estimate.equations();
+        let differ = others.iter().zip(&equations).filter(|(a, b)| !has_same_terms(a, b));
+        let differ: Vec<String> = differ.map(|(equation, _)| equation.to_string()).collect();
+        Some(warnings::undecided_model(
+            &rival.model.name,
+            score(rival) - score(chosen),
+            self.settings.threshold.powi(2),
+            &differ,
+        ))
+    }
+}
+
+fn same_terms(a: &[Equation], b: &[Equation]) -> bool {
+    a.iter().zip(b).all(|(a, b)| has_same_terms(a, b))
+}
+
+/// Returns whether two equations differ in their coefficients only.
+fn has_same_terms(a: &Equation, b: &Equation) -> bool {
+    let factors = |terms: &[Term]| -> BTreeSet<Vec<String>> {
+        terms.iter().map(|term| term.factors.clone()).collect()
+    };
+    // A ratio without a denominator is none.
+    let link = |equation: &Equation| match equation.link {
+        Link::Ratio if equation.denominator.is_empty() => Link::Identity,
+        link => link,
+    };
+    link(a) == link(b)
+        && factors(&a.terms) == factors(&b.terms)
+        && factors(&a.denominator) == factors(&b.denominator)
 }
 
 /// Returns whether equations with this error on data held out predict about as well as others with the

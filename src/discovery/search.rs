@@ -114,7 +114,7 @@ pub fn discover(
     }
     let (mut found, tried) = results.into_best()?;
     if settings.method == Method::Joint && !settings.automatic {
-        found.warnings.extend(omitted::warnings(&found, &hidden, settings)?);
+        found.warnings.extend(omitted::warnings(&found, &hidden, settings, &mut progress)?);
     }
     for (index, number) in to_judge.iter().enumerate() {
         progress.begin_part(parts - to_judge.len() + index, parts);
@@ -332,10 +332,13 @@ fn find<'a>(
             let again = simpler.is_some_and(|simpler| simpler.offset != grid.offset);
             let mut attempt = |begin: Begin<'_, 'a>, floors| {
                 let mut estimate = start(matches!(begin, Begin::Sparse))?.estimate;
-                if let Begin::Simpler(simpler) = begin {
-                    estimate.continue_from(simpler);
-                }
-                let joint = Joint::new(grid, smooth, estimate, floors, budget, progress)?;
+                let joint = match begin {
+                    Begin::Simpler(simpler) => {
+                        estimate.continue_from(simpler);
+                        Joint::continued(grid, smooth, estimate, floors, budget, progress)?
+                    }
+                    _ => Joint::new(grid, smooth, estimate, floors, budget, progress)?,
+                };
                 selected(joint, again, settings, progress)
             };
             let has_ratio = model.links.contains(&Link::Ratio);

@@ -58,7 +58,7 @@ fn compare<'a, E: Estimator<'a>>(
     progress: &mut Reporter<'_, '_>,
 ) -> Result<bool> {
     let penalty = settings.threshold * settings.threshold;
-    let information = match estimator.information(penalty) {
+    let information = match estimator.information(penalty, progress) {
         // A set has been found, whatever keeps it from being compared with others.
         Err(Error::Data(_)) if !first => return Ok(false),
         information => information?,
@@ -94,7 +94,9 @@ pub(super) fn conclude<'a, E: Estimator<'a>>(
     let mut rounds = 0;
     loop {
         eliminate(estimator, settings, |_| begin, progress)?;
-        let Some(information) = estimator.information(penalty)? else { return Ok(vec![]) };
+        let Some(information) = estimator.information(penalty, progress)? else {
+            return Ok(vec![]);
+        };
         rounds += 1;
         let last = rounds == MAX_ROUNDS;
         let present = estimator.estimate().candidates.kept.clone();
@@ -292,7 +294,11 @@ mod tests {
             &self.estimate
         }
 
-        fn information(&mut self, penalty: f64) -> Result<Option<Information>> {
+        fn information(
+            &mut self,
+            penalty: f64,
+            _: &mut Reporter<'_, '_>,
+        ) -> Result<Option<Information>> {
             self.ask("information")?;
             let vector = self.vector();
             let candidates = &self.estimate.candidates;

@@ -92,6 +92,21 @@ pub(super) fn undecided(
     warnings
 }
 
+/// Returns the warning that another model is as good: with it these equations are others, and the score
+/// differs by so much.
+pub(super) fn undecided_model(
+    model: &str,
+    difference: f64,
+    penalty: f64,
+    equations: &[String],
+) -> String {
+    format!(
+        "the data cannot decide between models: with {model}, {} has a score that differs by \
+         {difference:+.1}, of which {penalty:.0} would decide",
+        equations.join(" and ")
+    )
+}
+
 /// Returns warnings of coefficients that only a constraint on their signs keeps at zero.
 pub(super) fn held_at_zero(
     rhs: &RightHandSide<'_>,

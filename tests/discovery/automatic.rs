@@ -43,6 +43,34 @@ fn richer_models_are_not_tried_where_they_cannot_be_better() {
     assert_eq!(names, ["degree 2", "degree 3"]);
 }
 
+/// Of seven states, degree 3 has too many terms; that the equations are sparse is enough.
+#[test]
+fn large_sparse_systems_need_no_richer_model() {
+    let tried = found(&ring(7, 400), 1).tried;
+    let names: Vec<&str> = tried.iter().map(|tried| &*tried.model).collect();
+    assert_eq!(names, ["degree 2", "degree 3"]);
+    assert!(tried[0].exact && tried[1].failure.contains("too many terms"), "{tried:#?}");
+}
+
+/// Eleven values are too few to hold any out: the score decides, also for more terms.
+#[test]
+fn short_series_are_not_taken_for_simpler_ones() {
+    let field = |u: &[f64]| vec![1.3 * u[0] * (1.0 - u[0] / 7.0)];
+    let data = sample(&["x"], field, &[0.23], uniform(11, 0.45));
+    let model = check(&with_noise(data, 0.01, 0.0, 5), 1, "x' = 1.3 x - 0.185714 x x", 0.1);
+    assert_eq!(model, "degree 2");
+}
+
+/// A cubic law in ten values with 3 % noise is also a quadratic one.
+#[test]
+fn models_that_are_as_good_are_named() {
+    let field = |u: &[f64]| vec![0.5 * u[0] * (u[0] - 1.0) * (3.0 - u[0])];
+    let data = sample(&["x"], field, &[1.2], uniform(10, 5.0 / 9.0));
+    let found = found(&with_noise(data, 0.03, 0.0, 1), 1);
+    let named = |warning: &String| warning.starts_with("the data cannot decide between models");
+    assert!(found.warnings.iter().any(named), "{found}{:?}{:#?}", found.warnings, found.tried);
+}
+
 #[test]
 fn sines_are_found() {
     assert_eq!(check(&pendulum(), 2, PENDULUM, 1e-2), "degree 1, sin and cos");

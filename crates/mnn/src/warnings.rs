@@ -94,8 +94,10 @@ mod tests {
 
     #[test]
     fn settings_are_called_by_their_flags_and_columns_by_their_names() {
-        let text = "`max_points` in row 3 (0); leave it out (robust), or take more (max_points is 9)";
-        let shown = "`max_points` in row 3 (0); leave it out (--robust), or take more (--max-points is 9)";
+        let text =
+            "`max_points` in row 3 (0); leave it out (robust), or take more (max_points is 9)";
+        let shown =
+            "`max_points` in row 3 (0); leave it out (--robust), or take more (--max-points is 9)";
         assert_eq!(with_flags(text), shown);
     }
 
