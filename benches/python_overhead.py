@@ -3,7 +3,8 @@
     target/python/bin/python benches/python_overhead.py     # after cargo xtask python
 
 B = 1, N = 10, K = 1, second order, Taylor rows, float64, gradients of all inputs. Times are the median and
-the smallest of many runs, in microseconds.
+the smallest of many runs, in microseconds. In JAX the loss is not linear, so that the values are needed too,
+and the gradient factors once more.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import statistics
 import time
 from collections.abc import Callable
 
+import jax
 import numpy as np
 import torch
 
+import mechanistic.jax
 import mechanistic.numpy
 from mechanistic import _native, _options
 from mechanistic.torch import solve_ode
@@ -63,6 +66,13 @@ def main() -> None:
     def loss(*x: torch.Tensor) -> torch.Tensor:
         return (solve_ode(*x, **options) * weight).sum()
 
+    jax.config.update("jax_enable_x64", True)
+    of_jax = [jax.numpy.asarray(x) for x in arrays]
+
+    def square(*x: jax.Array) -> jax.Array:
+        return (mechanistic.jax.solve(*x, **options) ** 2).sum()
+
+    in_jax = jax.jit(jax.value_and_grad(square, argnums=(0, 1, 2, 3)))
     compiled = torch.compile(loss, fullgraph=True)
     print(f"{'forward and backward':45} median    min (µs)")
     measure("the native solver", solve_natively)
@@ -71,6 +81,7 @@ def main() -> None:
     measure(
         "torch.compile(fullgraph=True)", lambda: torch.autograd.grad(compiled(*inputs), inputs)
     )
+    measure("mechanistic.jax, jit", lambda: jax.block_until_ready(in_jax(*of_jax)))
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ fn search(
     settings: &Settings,
     progress: Option<&Py<PyAny>>,
 ) -> PyResult<(Discovery, Vec<Vec<String>>)> {
-    let threads = threads::shared()?;
+    let threads = threads::shared().map_err(exception)?;
     let stop = AtomicBool::new(false);
     let (sender, mut receiver) = mpsc::channel();
     thread::scope(|scope| {

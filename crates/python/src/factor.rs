@@ -11,14 +11,16 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::device::{self, Place};
-use crate::factored::{Addresses, Factored, Pair, Results, Sizes, problem_shape};
+use crate::errors::exception;
+use crate::factored::{
+    Addresses, Factored, Pair, Results, Sizes, describe_failures, problem_shape,
+};
 use crate::host;
 use crate::options::SolveOptions;
 use crate::process::PerProcess;
 use crate::threads;
 
-/// The largest number of systems times points times entries of a block for which a solve takes less
-/// time than other threads need to begin.
+/// The largest number of systems times points times entries of a block for which a problem is small.
 const SMALL: usize = 1 << 14;
 
 /// A solver that holds the factor of one solve. When the last reference goes, it goes back to the
@@ -70,14 +72,14 @@ impl Factor {
     fn with<R: Send>(
         &self,
         py: Python<'_>,
-        work: impl FnOnce(&mut dyn Factored) -> PyResult<R> + Send,
+        work: impl FnOnce(&mut dyn Factored) -> R + Send,
     ) -> PyResult<R> {
         if self.is_inherited() {
             return Err(PyRuntimeError::new_err("the factor is that of a parent process"));
         }
         py.detach(|| {
             let mut held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
-            work(&mut **held.as_mut().expect("it goes only when this is dropped"))
+            Ok(work(&mut **held.as_mut().expect("it goes only when this is dropped")))
         })
     }
 
@@ -93,7 +95,8 @@ impl Factor {
             Location::Device((_, stream, _)) => (stream, 1),
         };
         // The solver is locked before the threads are asked: they must not wait for it (see `threads::run`).
-        self.with(py, |held| threads::run_detached(self.0.small, team, || work(held, stream)))
+        self.with(py, |held| threads::run_detached(self.0.small, team, || work(held, stream)))?
+            .map_err(exception)
     }
 }
 
@@ -157,18 +160,15 @@ impl Factor {
         self.compute(py, location, |held, stream| held.inverse(stream, inputs, q, results))
     }
 
-    /// Returns the first `most` systems that were not solved: their numbers, and what is wrong. Of a
-    /// solve on a device, they are known if its statuses were read.
-    fn failures(&self, py: Python<'_>, most: usize) -> PyResult<Vec<(usize, String)>> {
-        self.with(py, |held| {
-            let failed = held.statuses().iter().enumerate().filter(|(_, status)| !status.is_ok());
-            Ok(failed.take(most).map(|(system, status)| (system, status.to_string())).collect())
-        })
+    /// Returns what is wrong with the systems that were not solved, for people to read. Of a solve on a
+    /// device, that is known if its statuses were read.
+    fn failures(&self, py: Python<'_>) -> PyResult<String> {
+        self.with(py, |held| describe_failures(held.statuses()))
     }
 
     /// Returns the plan of the solve, for people to read.
     fn plan(&self, py: Python<'_>) -> PyResult<String> {
-        self.with(py, |held| Ok(held.plan().to_string()))
+        self.with(py, |held| held.plan().to_string())
     }
 }
 
@@ -243,7 +243,14 @@ pub fn find(
     solved.filter(suits).map(Factor)
 }
 
-fn is_small(&(batch, points, extra, [_, _, _, states, derivatives], ..): &Sizes) -> bool {
+/// Returns whether a problem of these sizes is solved in less time than other threads need to begin.
+pub fn is_small(&(batch, points, extra, [_, _, _, states, derivatives], ..): &Sizes) -> bool {
     let block = states.saturating_mul(derivatives.saturating_add(extra));
     batch.saturating_mul(points).saturating_mul(block.saturating_mul(block)) <= SMALL
+}
+
+/// Refuses sizes that do not fit, as a solve would.
+#[pyfunction]
+pub fn check_sizes(sizes: Sizes) -> PyResult<()> {
+    problem_shape(sizes).map(drop).map_err(exception)
 }

@@ -14,7 +14,8 @@ pub type Addresses = [usize; 4];
 /// is not there.
 pub type Pair = [usize; 2];
 
-/// The addresses of the solution (B, N, K, Q), ε (B) and the statuses (B, int32).
+/// The addresses of the solution (B, N, K, Q), ε (B) and the statuses (B, int32); 0 on the CPU for one that
+/// is not wanted.
 pub type Results = [usize; 3];
 
 /// A solver that holds the factor of one solve. `stream` is the CUDA stream of the caller, and
@@ -67,4 +68,20 @@ pub fn code(status: Status) -> i32 {
         Status::Overflow => 4,
         _ => 5,
     }
+}
+
+/// The number of failed systems that a message describes.
+const DESCRIBED: usize = 5;
+
+/// Returns what is wrong with the systems that were not solved, for people to read.
+pub fn describe_failures(statuses: &[Status]) -> String {
+    let failed: Vec<_> =
+        statuses.iter().enumerate().filter(|(_, status)| !status.is_ok()).collect();
+    let describe = |&(system, status): &(usize, &Status)| format!("system {system}: {status}");
+    let mut described: Vec<_> = failed.iter().take(DESCRIBED).map(describe).collect();
+    if failed.len() > DESCRIBED {
+        described.push("…".into());
+    }
+    let (failed, total) = (failed.len(), statuses.len());
+    format!("{failed} of {total} systems were not solved ({})", described.join("; "))
 }

@@ -9,7 +9,8 @@ use crate::factored::{Addresses, Factored, Pair, Results, code};
 use crate::memory::Address;
 use crate::pool::{Held, Pooled};
 
-/// Solves, and returns the solver and how many systems were not solved.
+/// Solves, and returns the solver and how many systems were not solved. Without an address for the values
+/// they stay in the solver, and without one for the statuses these are not written.
 pub fn solve<T: Real>(
     shape: &ProblemShape,
     options: &Options,
@@ -20,14 +21,18 @@ where
     Solver<T>: Pooled,
 {
     let mut held = Held::<Solver<T>>::take(0, shape, options)?;
-    let codes: &mut [i32] = Address(status).write(shape.batch())?;
-    let solution = to_solution(shape, [values, epsilon])?;
-    let statuses = held.solver.solve_into(&problem(shape, inputs)?, solution)?;
-    let mut failed = 0;
-    for (written, &status) in codes.iter_mut().zip(statuses) {
-        *written = code(status);
-        failed += usize::from(!status.is_ok());
+    let problem = problem(shape, inputs)?;
+    let statuses = match Address(values).given() {
+        Some(_) => held.solver.solve_into(&problem, to_solution(shape, [values, epsilon])?)?,
+        None => &held.solver.solve(&problem)?.status,
+    };
+    if let Some(status) = Address(status).given() {
+        let codes: &mut [i32] = status.write(shape.batch())?;
+        for (written, &status) in codes.iter_mut().zip(statuses) {
+            *written = code(status);
+        }
     }
+    let failed = statuses.iter().filter(|status| !status.is_ok()).count();
     Ok((Box::new(held), failed))
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Arrays come as addresses, of the program's memory or of a CUDA device's, and only shapes and
 //! lengths are checked here. The Python modules of the package, which see to it that an address holds
-//! what its shape says, are the only callers.
+//! what its shape says, are the only callers, besides XLA, which tells what each of its arrays holds.
 
 mod device;
 mod discovery;
@@ -18,6 +18,7 @@ mod pool;
 mod process;
 mod rows;
 mod threads;
+mod xla;
 
 use pyo3::prelude::*;
 
@@ -28,6 +29,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<factor::Factor>()?;
     module.add_function(wrap_pyfunction!(factor::solve, module)?)?;
     module.add_function(wrap_pyfunction!(factor::find, module)?)?;
+    module.add_function(wrap_pyfunction!(factor::check_sizes, module)?)?;
+    module.add_function(wrap_pyfunction!(xla::xla_handlers, module)?)?;
     module.add_function(wrap_pyfunction!(pool::cache_info, module)?)?;
     module.add_function(wrap_pyfunction!(pool::clear_cache, module)?)?;
     module.add_function(wrap_pyfunction!(rows::smoothness_rows, module)?)?;

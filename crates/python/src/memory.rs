@@ -17,8 +17,8 @@ impl Address {
             return Ok(&[]);
         }
         self.check::<T>()?;
-        // SAFETY: the caller in Python keeps the array alive during the call and has made it of
-        // the shape that `count` was computed from; the address was just checked.
+        // SAFETY: the caller, in Python or XLA, keeps the array alive during the call and has made it
+        // of the shape that `count` was computed from; the address was just checked.
         Ok(unsafe { std::slice::from_raw_parts(self.0 as *const T, count) })
     }
 

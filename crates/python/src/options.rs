@@ -1,8 +1,12 @@
 //! The options of a solve, as Python hands them over.
 
-use mechanistic::{Factorization, Formulation, Options, RowScaling, Smoothness, Weights};
-use pyo3::exceptions::PyValueError;
+use mechanistic::{
+    Error, Factorization, Formulation, Options, Result, RowScaling, Smoothness, Weights,
+};
 use pyo3::prelude::*;
+use serde::Deserialize;
+
+use crate::errors::exception;
 
 /// Options of a solve, checked when it is made.
 #[pyclass(frozen)]
@@ -25,31 +29,18 @@ impl SolveOptions {
         roughness: f64,
         follow_growth: bool,
     ) -> PyResult<Self> {
-        let [equation, initial, of_smoothness, of_periodic] = weights;
-        Ok(SolveOptions(Options {
-            smoothness: named("smoothness", &Smoothness::ALL, Smoothness::name, smoothness)?,
-            weights: Weights {
-                equation,
-                initial,
-                smoothness: of_smoothness,
-                periodic: of_periodic,
-            },
-            formulation: match slack {
-                None => Formulation::LeastSquares,
-                Some((gamma, alpha)) => Formulation::SharedSlack { gamma, alpha },
-            },
+        let by_name = ByName {
+            smoothness,
+            weights,
+            slack,
             periodic,
-            scaling: named("scaling", &RowScaling::ALL, RowScaling::name, scaling)?,
-            factorization: named(
-                "factorization",
-                &Factorization::ALL,
-                Factorization::name,
-                factorization,
-            )?,
+            scaling,
+            factorization,
             refinement_steps,
             roughness,
             follow_growth,
-        }))
+        };
+        by_name.options().map(SolveOptions).map_err(exception)
     }
 
     /// Whether equation and initial rows are multiplied by powers of the step.
@@ -59,16 +50,60 @@ impl SolveOptions {
     }
 }
 
+/// The options by the names that they have in Python.
+#[derive(Deserialize)]
+pub struct ByName<'a> {
+    smoothness: &'a str,
+    weights: [f64; 4],
+    slack: Option<(f64, f64)>,
+    periodic: bool,
+    scaling: &'a str,
+    factorization: &'a str,
+    refinement_steps: Option<usize>,
+    roughness: f64,
+    follow_growth: bool,
+}
+
+impl<'a> ByName<'a> {
+    /// Reads the options from a JSON object.
+    pub fn of_json(text: &'a str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|error| Error::argument("options", error.to_string()))
+    }
+
+    /// Returns the options, or an error with the name of one that there is not.
+    pub fn options(&self) -> Result<Options> {
+        let [equation, initial, smoothness, periodic] = self.weights;
+        let all = &Smoothness::ALL;
+        let rows = named("smoothness", all, Smoothness::name, self.smoothness)?;
+        let all = &Factorization::ALL;
+        let factorization = named("factorization", all, Factorization::name, self.factorization)?;
+        Ok(Options {
+            smoothness: rows,
+            weights: Weights { equation, initial, smoothness, periodic },
+            formulation: match self.slack {
+                None => Formulation::LeastSquares,
+                Some((gamma, alpha)) => Formulation::SharedSlack { gamma, alpha },
+            },
+            periodic: self.periodic,
+            scaling: named("scaling", &RowScaling::ALL, RowScaling::name, self.scaling)?,
+            factorization,
+            refinement_steps: self.refinement_steps,
+            roughness: self.roughness,
+            follow_growth: self.follow_growth,
+        })
+    }
+}
+
 /// Returns the value of this name, or an error that lists the names that there are.
 fn named<V: Copy>(
     argument: &str,
     all: &[V],
     name: fn(V) -> &'static str,
     wanted: &str,
-) -> PyResult<V> {
+) -> Result<V> {
     all.iter().copied().find(|&value| name(value) == wanted).ok_or_else(|| {
         let known: Vec<_> = all.iter().map(|&value| name(value)).collect();
-        let message = format!("{argument}: expected one of {}, got {wanted:?}", known.join(", "));
-        PyValueError::new_err(message)
+        let message = format!("expected one of {}, got {wanted:?}", known.join(", "));
+        Error::argument(argument, message)
     })
 }

@@ -18,7 +18,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::available_parallelism;
 
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use mechanistic::{Error, Result};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
@@ -71,31 +72,31 @@ pub fn run<R: Send>(
     py: Python<'_>,
     small: bool,
     team: usize,
-    work: impl FnOnce() -> mechanistic::Result<R> + Send,
+    work: impl FnOnce() -> Result<R> + Send,
 ) -> PyResult<R> {
-    py.detach(|| run_detached(small, team, work))
+    py.detach(|| run_detached(small, team, work)).map_err(exception)
 }
 
 /// Runs `work` as [`run`] does, for a caller that has let go of the lock of the interpreter.
 pub fn run_detached<R: Send>(
     small: bool,
     team: usize,
-    work: impl FnOnce() -> mechanistic::Result<R> + Send,
-) -> PyResult<R> {
-    // Calls come from Python, which no thread of a pool runs while it is in it: work has no callbacks.
+    work: impl FnOnce() -> Result<R> + Send,
+) -> Result<R> {
+    // Calls come from Python and XLA, which no thread of a pool runs while it is in it: work has no callbacks.
     debug_assert!(rayon::current_thread_index().is_none(), "a thread is in one pool at most");
     let outcome = if small || num_threads() == 1 {
         lent::run_here(work)
     } else if let Some(team) = Team::borrow(team) {
         team.run(num_threads(), work)
     } else {
-        return shared()?.install(work).map_err(exception);
+        return shared()?.install(work);
     };
-    outcome.map_err(not_started)?.map_err(exception)
+    outcome.map_err(not_started)?
 }
 
 /// Returns the threads of this process, which are started by the first call.
-pub fn shared() -> PyResult<Arc<ThreadPool>> {
+pub fn shared() -> Result<Arc<ThreadPool>> {
     let mut shared = SHARED.lock();
     let threads = num_threads();
     if let Some(pool) = &*shared
@@ -107,8 +108,8 @@ pub fn shared() -> PyResult<Arc<ThreadPool>> {
     Ok(shared.insert(Arc::new(pool)).clone())
 }
 
-fn not_started(error: ThreadPoolBuildError) -> PyErr {
-    PyRuntimeError::new_err(error.to_string())
+fn not_started(error: ThreadPoolBuildError) -> Error {
+    Error::Device { doing: "starting threads".into(), message: error.to_string() }
 }
 
 /// Returns the number of threads that the environment asks for, if it asks for one. Where

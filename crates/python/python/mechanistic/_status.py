@@ -33,18 +33,9 @@ class SolveWarning(UserWarning):
     """Some systems of a batch could not be solved, and the caller asked for a warning."""
 
 
-#: The number of failed systems that a message describes.
-_DESCRIBED = 5
-
-
-def report(factor: Factor, failed: int, total: int, check: str) -> None:
-    """Raises :class:`SolveError` or warns that systems failed, as ``check`` says."""
-    if check == "ignore":
-        return
-    described = [f"system {system}: {text}" for system, text in factor.failures(_DESCRIBED)]
-    if failed > len(described):
-        described.append("…")
-    message = f"{failed} of {total} systems were not solved ({'; '.join(described)})"
+def report(factor: Factor, check: str) -> None:
+    """Raises :class:`SolveError` or warns of the systems of a solve that failed, as ``check`` says."""
     if check == "raise":
-        raise SolveError(message)
-    warnings.warn(message, SolveWarning, stacklevel=3)
+        raise SolveError(factor.failures())
+    if check == "warn":
+        warnings.warn(factor.failures(), SolveWarning, stacklevel=3)

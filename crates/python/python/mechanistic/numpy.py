@@ -255,7 +255,7 @@ def solve(
     problem = _Solve(tuple(flat), batch.points, extra_derivatives, systems, native)
     values, epsilon, status, factor, failed = problem()
     if failed:
-        _status.report(factor, failed, systems, options.check)
+        _status.report(factor, options.check)
     shapes = tuple(array.shape for array in arrays)
     return Solution(values, epsilon, status, batch, shapes, dtypes, problem, factor)
 

@@ -104,7 +104,7 @@ def _solve_now(
         _location(c, wait=options.check != "ignore"),
     )
     if failed:
-        _status.report(factor, failed, systems, options.check)
+        _status.report(factor, options.check)
     return z, epsilon, status, torch.from_numpy(np.asarray(factor))
 
 
