@@ -100,6 +100,12 @@ impl Dataset {
         Dataset { inputs, trajectories, states: self.states.clone() }
     }
 
+    /// Returns the number of measured values of all states.
+    pub(super) fn values(&self) -> usize {
+        let values = self.trajectories.iter().flat_map(|trajectory| &trajectory.values);
+        values.filter(|value| !value.is_nan()).count()
+    }
+
     /// Returns how many different values an input has, or `most` + 1 if it has more than `most`.
     pub(super) fn different_values(&self, input: usize, most: usize) -> usize {
         let count = self.inputs.len();

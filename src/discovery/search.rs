@@ -113,6 +113,8 @@ pub fn discover(
         search(&mut results, &[(&views[0], model)], settings, &mut progress)?;
     }
     let (mut found, tried) = results.into_best()?;
+    let values = prepared.data.values();
+    found.warnings.extend(steps.get(1).and_then(|step| warnings::too_few(values, &step.models)));
     if settings.method == Method::Joint && !settings.automatic {
         found.warnings.extend(omitted::warnings(&found, &hidden, settings, &mut progress)?);
     }

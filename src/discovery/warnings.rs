@@ -5,6 +5,7 @@ use super::dense;
 use super::equation::{Equation, Fit, Tried};
 use super::estimate::Estimate;
 use super::information::Information;
+use super::ladder::Model;
 use super::notation::product;
 use super::report::aligned;
 use super::right_hand_side::RightHandSide;
@@ -31,6 +32,19 @@ pub(super) fn cut_short(tried: &[Tried]) -> Option<String> {
             "searches among many models have a limit to their work and were cut short: {}; a model \
              that is given is searched without a limit",
             names.join("; ")
+        )
+    })
+}
+
+/// Returns the warning that so many values cannot decide the coefficients of one of these models.
+pub(super) fn too_few(values: usize, models: &[Model]) -> Option<String> {
+    let richest = models.iter().max_by_key(|model| model.coefficients())?;
+    let count = richest.coefficients();
+    (values <= count).then(|| {
+        format!(
+            "{values} values are too few to try {}, which has {count} coefficients: whether there are \
+             other terms, these data cannot show",
+            richest.name
         )
     })
 }

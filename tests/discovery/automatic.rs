@@ -61,6 +61,18 @@ fn short_series_are_not_taken_for_simpler_ones() {
     assert_eq!(model, "degree 2");
 }
 
+/// Of two states, degree 3 has twenty coefficients.
+#[test]
+fn data_that_are_too_few_for_richer_models_say_so() {
+    let field = |u: &[f64]| vec![u[1], -2.0 * u[0] - 0.2 * u[1]];
+    for (points, warned) in [(10, true), (20, false)] {
+        let data = sample(&["x", "y"], field, &[1.0, 0.0], uniform(points, 7.0 / points as f64));
+        let found = found(&with_noise(data, 0.01, 0.0, 1), 1);
+        let few = |w: &String| w.starts_with("20 values are too few to try degree 3, which has 20");
+        assert_eq!(found.warnings.iter().any(few), warned, "{:?}", found.warnings);
+    }
+}
+
 /// A cubic law in ten values with 3 % noise is also a quadratic one.
 #[test]
 fn models_that_are_as_good_are_named() {
