@@ -89,10 +89,8 @@ fn run<V: Vector, const T: usize, const P: usize, const PART: bool>(
             let row = &mut factor[t * layout.row_values()..][..layout.row_values()];
             let (row, panel) = row.split_at_mut(triangle(P));
             unrolled!(i in 0..P => {
-                let row = &mut row[triangle(P) - triangle(P - i)..][..P - i];
-                for j in i..P {
-                    row[j - i] = diagonal[i][j];
-                }
+                let at = triangle(P) - triangle(P - i);
+                row[at..][..P - i].copy_from_slice(&diagonal[i][i..]);
             });
             if PART {
                 let panel = &mut panel.as_chunks_mut::<P>().0[..P];
