@@ -122,6 +122,35 @@ pub fn pair_rows(options: &Options, order: usize) -> RowFamily {
     }
 }
 
+/// Returns the matrix A, (Q, Q), upper triangular with ones on its diagonal, with which all [`pair_rows`] are
+/// combinations of the Q defects y_{t+1} − A y_t of y = diag(h^j) z: their table is C = C₁ \[−A, 1\], where C₁
+/// are its columns of point t+1.
+///
+/// For Taylor rows A is the expansion forward, A_jm = 1/(m−j)!. Hermite rows are solved for z\[t+1\], the
+/// top derivative first; the weak row is so whatever its weight.
+pub fn pair_transition(options: &Options, order: usize) -> Vec<f64> {
+    let q = order + 1;
+    let mut transition = vec![0.0; q * q];
+    for j in (0..q).rev() {
+        let (row, below) = transition[j * q..].split_at_mut(q);
+        row[j] = 1.0;
+        if options.smoothness == Smoothness::Hermite {
+            for (i, a) in hermite_coefficients(order - j).into_iter().enumerate().skip(1) {
+                row[j + i] += a;
+                let mirrored = if i % 2 == 0 { a } else { -a };
+                for (entry, below) in row.iter_mut().zip(&below[(i - 1) * q..]) {
+                    *entry -= mirrored * below;
+                }
+            }
+        } else {
+            for m in j + 1..q {
+                row[m] = row[m - 1] / (m - j) as f64;
+            }
+        }
+    }
+    transition
+}
+
 /// Returns the Taylor rows of the derivatives j < `expanded`.
 fn taylor_rows(order: usize, expanded: usize) -> RowFamily {
     let mut family = RowFamily::new(2, order, 0);
@@ -253,6 +282,27 @@ mod tests {
         // The trapezoidal rule and its fourth-order relative.
         assert_eq!(hermite_coefficients(1), [1.0, 0.5]);
         assert_eq!(hermite_coefficients(2), [1.0, 0.5, 1.0 / 12.0]);
+    }
+
+    #[test]
+    fn rows_on_two_points_are_combinations_of_their_defects() {
+        let mut all: Vec<_> = Smoothness::ALL.map(options).into();
+        all.push(Options { roughness: 0.0, ..options(Smoothness::Hermite) });
+        for (options, order) in all.iter().flat_map(|options| (1..=5).map(move |i| (options, i))) {
+            let (q, table) = (order + 1, pair_rows(options, order).table());
+            let transition = pair_transition(options, order);
+            for row in table.chunks_exact(2 * q) {
+                let (before, after) = row.split_at(q);
+                for m in 0..q {
+                    let combined: f64 = (0..q).map(|j| after[j] * transition[j * q + m]).sum();
+                    assert!((before[m] + combined).abs() < 1e-15, "{options:?}, order {order}");
+                }
+            }
+            for (at, entry) in transition.into_iter().enumerate() {
+                let (j, m) = (at / q, at % q);
+                assert!(if j == m { entry == 1.0 } else { m > j || entry == 0.0 });
+            }
+        }
     }
 
     #[test]

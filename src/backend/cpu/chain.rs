@@ -2,10 +2,10 @@
 //! block in registers: the same operations in the same order as by a window of any size, and so the
 //! same bits.
 
-use super::block::{Left, Window, pack};
-use super::lanes::{Vector, unrolled};
+use super::block::{Left, Window};
+use super::lanes::{LANES, Vector, unrolled};
 use super::layout::{Context, Layout, triangle};
-use super::pivots::{Pivot, Pivots};
+use super::pivots::{Pivots, Weakest};
 use super::smoothness::Smoothness;
 use super::sweep::Sweep;
 
@@ -42,6 +42,7 @@ fn run<V: Vector, const T: usize, const P: usize, const PART: bool>(
     let (whole, _) = whole.as_chunks_mut::<P>();
     let (v, _) = v.as_chunks_mut::<P>();
     let mut check = V::default();
+    let mut weakest = pivots.weakest;
     let (mut front, mut border) = (Front::new(), Front::new());
     sweep.room.points.begin(context, systems, sweep.scales);
     for range in layout.ranges() {
@@ -49,8 +50,7 @@ fn run<V: Vector, const T: usize, const P: usize, const PART: bool>(
         check += sweep.room.points.check();
         for t in range {
             let Front { block: diagonal, removed, y, spike } = &mut front;
-            let (points, one) = (&mut sweep.room.points, V::splat(1.0));
-            points.absorb::<T>(fixed, t, one, diagonal.as_flattened_mut(), P, y);
+            sweep.room.points.absorb_block::<T, P>(fixed, t, diagonal, y);
             let last = t + 1 == layout.points;
             if !last {
                 sweep.update::<T>(layout, t);
@@ -82,18 +82,24 @@ fn run<V: Vector, const T: usize, const P: usize, const PART: bool>(
                 y,
                 &of_block,
                 t * P,
-                pivots,
+                (&mut weakest, &mut pivots.broken),
             );
             whole[t] = of_block;
             v[t] = *y;
             let row = &mut factor[t * layout.row_values()..][..layout.row_values()];
             let (row, panel) = row.split_at_mut(triangle(P));
-            pack(diagonal.as_flattened(), P, 0, P, row);
+            unrolled!(i in 0..P => {
+                let at = triangle(P) - triangle(P - i);
+                row[at..][..P - i].copy_from_slice(&diagonal[i][i..]);
+            });
             if PART {
-                for row in spike.as_flattened_mut() {
-                    *row = row.without_remnants();
+                let panel = &mut panel.as_chunks_mut::<P>().0[..P];
+                for i in 0..P {
+                    for j in 0..P {
+                        spike[i][j] = spike[i][j].without_remnants();
+                    }
+                    panel[i] = spike[i];
                 }
-                panel.copy_from_slice(spike.as_flattened());
                 subtract::<V, P, P>(&mut border, spike, y);
             }
             if !last {
@@ -101,6 +107,7 @@ fn run<V: Vector, const T: usize, const P: usize, const PART: bool>(
             }
         }
     }
+    pivots.weakest = weakest;
     if PART {
         let Front { block, removed, y, spike } = &front;
         let left = [
@@ -179,11 +186,11 @@ fn eliminate<V: Vector, const T: usize, const P: usize, const PART: bool>(
     y: &mut [V; P],
     whole: &[V; P],
     unknown: usize,
-    pivots: &mut Pivots<V>,
+    (weakest, broken): (&mut Weakest<V>, &mut [Option<usize>; LANES]),
 ) {
     let width = if PART { P } else { 0 };
     unrolled!(i in 0..P => {
-        let reciprocal = pivots.reciprocal_root(diagonal[i][i], whole[i], unknown + i);
+        let reciprocal = weakest.reciprocal_root(diagonal[i][i], whole[i], unknown + i, broken);
         // The coupling is block diagonal over the states, and elimination fills it below only.
         let reach = (i / T + 1) * T;
         diagonal[i][i] = reciprocal;

@@ -2,7 +2,7 @@
 //! that they share.
 
 use super::gradient::GradientSink;
-use super::lanes::{Choice, LANES, Sizes, Vector, choose, work};
+use super::lanes::{Choice, LANES, Vector, choose, work};
 use super::layout::{Context, Cut, Layout};
 use super::staging::TileSystems;
 use super::tile::chunks::Chunks;
@@ -99,14 +99,14 @@ macro_rules! of_size {
     ($run:ident, $vector:ident, $layout:expr) => {{
         let layout: &Layout = $layout;
         match (layout.tile, if layout.plain() { layout.block } else { 0 }) {
-            (2, 2) if $vector::SIZES >= Sizes::Chains => $run::<$vector, 2, 2>,
-            (2, 4) if $vector::SIZES >= Sizes::Chains => $run::<$vector, 2, 4>,
-            (2, 6) if $vector::SIZES >= Sizes::Chains => $run::<$vector, 2, 6>,
-            (3, 3) if $vector::SIZES >= Sizes::Chains => $run::<$vector, 3, 3>,
-            (3, 6) if $vector::SIZES >= Sizes::Chains => $run::<$vector, 3, 6>,
-            (2, _) if $vector::SIZES >= Sizes::Blocks => $run::<$vector, 2, 0>,
-            (3, _) if $vector::SIZES >= Sizes::Blocks => $run::<$vector, 3, 0>,
-            (4, _) if $vector::SIZES >= Sizes::Blocks => $run::<$vector, 4, 0>,
+            (2, 2) if $vector::SIZES => $run::<$vector, 2, 2>,
+            (2, 4) if $vector::SIZES => $run::<$vector, 2, 4>,
+            (2, 6) if $vector::SIZES => $run::<$vector, 2, 6>,
+            (3, 3) if $vector::SIZES => $run::<$vector, 3, 3>,
+            (3, 6) if $vector::SIZES => $run::<$vector, 3, 6>,
+            (2, _) if $vector::SIZES => $run::<$vector, 2, 0>,
+            (3, _) if $vector::SIZES => $run::<$vector, 3, 0>,
+            (4, _) if $vector::SIZES => $run::<$vector, 4, 0>,
             _ => $run::<$vector, 1, 0>,
         }
     }};
@@ -250,9 +250,9 @@ struct Uncut<V, R> {
     current: bool,
 }
 
-/// The most systems that are cut into chunks. In chunks a point costs up to twice as much, for the coupling
-/// with the separator: four systems of large blocks take as long as eight that fill the lanes, six of the
-/// smallest blocks do.
+/// The most systems that are cut into chunks, one after another. Each then takes an eighth of the time of a
+/// tile, which has up to eight systems, times what a point costs more for the coupling with the separator: up
+/// to two for large blocks, of which four systems take as long as a tile, and 1.4 for the smallest.
 const MOST_CUT: usize = 3;
 
 impl<V: Vector, R: Real> Batch<V, R> {

@@ -69,8 +69,9 @@ impl GradientSink<'_> {
             Place::Own(values) => values.split_at(middle * stride).map(Place::Own),
             Place::Shared(values) => {
                 sums.fill(0.0);
-                // There is a step less than points.
-                let middle = values.len().min(middle * stride);
+                // There is a step less than points, and a single half has what all points share.
+                let middle = if stride > 0 { middle * stride } else { values.len() };
+                let middle = middle.min(values.len());
                 let halves = match sums.is_empty() {
                     true => values.split_at_mut(middle).into(),
                     false => [&mut **values, &mut **sums],
@@ -118,7 +119,8 @@ impl GradientSink<'_> {
     }
 }
 
-/// What the second half of a single system adds up: gradients of what its points share, and of weights.
+/// What the second half of a single system adds up: gradients of what its points share, and of weights. By
+/// default, nothing, for a system that is one half.
 #[derive(Default)]
 pub struct OtherSums {
     inputs: Inputs<Vec<f64>>,
@@ -190,9 +192,6 @@ impl<V: Vector> Gradient<V> {
     /// Begins the gradients of the systems in the lanes that are `live`.
     #[inline(always)]
     pub fn begin(&mut self, live: V) {
-        for values in [&mut self.coefficients, &mut self.rhs, &mut self.initial, &mut self.steps] {
-            values.fill(V::default());
-        }
         self.weights = Default::default();
         self.live = live;
         self.check = V::default();
@@ -251,12 +250,10 @@ impl<V: Vector> Gradient<V> {
             let values = &mut self.coefficients[..count * layout.widths.coefficients];
             let place = (&mut inputs.coefficients, limits);
             write(place, &streams.coefficients, points, values, live, check);
-            values.fill(V::default());
         }
         if each_b > 0 {
             let values = &mut self.rhs[..count * layout.widths.rhs];
             write((&mut inputs.rhs, limits), &streams.rhs, points, values, live, check);
-            values.fill(V::default());
         }
     }
 
@@ -328,7 +325,7 @@ impl<V: Vector> Gradient<V> {
         let factor = weight * scale;
         let squared = factor * factor;
         let (z, g) = (&z[t * p..][..p], &g[t * p..][..p]);
-        let width = layout.widths.coefficients / layout.equations;
+        let width = layout.states * qc;
         let mut by_mean = V::default();
         for (e, (row, b)) in points.rows.chunks_exact(p).zip(points.rhs(layout, t)).enumerate() {
             let defect = *b - dot(row, z);
@@ -405,29 +402,35 @@ impl<V: Vector> Gradient<V> {
         let Room { points, smoothness, scaled, .. } = &mut *sweep.room;
         let scale = points.point_scale(t);
         let factor = weight * scale;
-        let slacks = match layout.slack {
-            Some(slack) => [z[slack], g[slack]],
-            None => Default::default(),
-        };
+        let slacks = layout.slack.map(|slack| [z[slack], g[slack]]);
         for (k, span) in layout.spans(t) {
             let (table, powers, reciprocal) = smoothness.rows(points, layout, t, k, span);
             let (z, g) = (&z[t * p + k * q..], &g[t * p + k * q..]);
             let [products, slope] = if T > 1 && span == 2 {
-                let scaled = [scaled_pair::<V, T>(z, p, powers), scaled_pair(g, p, powers)];
-                table.products_of_pair(scaled, slacks)
+                let [z, g]: [[[V; T]; 2]; 2] =
+                    [scaled_pair(z, p, powers), scaled_pair(g, p, powers)];
+                let [mut d_z, mut d_g] = [[V::default(); T]; 2];
+                let values = [z.as_flattened(), g.as_flattened()];
+                table.products_of_pair(values, [&mut d_z, &mut d_g], slacks)
             } else {
-                let (values, slopes) = scaled.split_at_mut(2 * span * q);
+                let (values, rest) = scaled.split_at_mut(2 * span * q);
                 let (of_z, of_g) = values.split_at_mut(span * q);
                 scale_values(z, p, powers, of_z);
                 scale_values(g, p, powers, of_g);
-                for (slopes, values) in slopes.chunks_exact_mut(q).zip(values.chunks_exact(q)) {
-                    for j in 0..q {
-                        slopes[j] = table.exponent::<V>(j) * values[j];
+                if span == 2 {
+                    let (d_z, d_g) = rest[..2 * q].split_at_mut(q);
+                    table.products_of_pair([of_z, of_g], [d_z, d_g], slacks)
+                } else {
+                    for (slopes, values) in rest.chunks_exact_mut(q).zip(values.chunks_exact(q)) {
+                        for j in 0..q {
+                            slopes[j] = table.exponent::<V>(j) * values[j];
+                        }
                     }
+                    let (d_z, d_g) = rest[..2 * span * q].split_at(span * q);
+                    let (of_z, of_g) = values.split_at(span * q);
+                    let slacks = slacks.unwrap_or_default();
+                    table.products::<V, T>([of_z, of_g, d_z, d_g], slacks)
                 }
-                let (d_z, d_g) = slopes[..2 * span * q].split_at(span * q);
-                let (of_z, of_g) = values.split_at(span * q);
-                table.products::<V, T>([of_z, of_g, d_z, d_g], slacks)
             };
             self.weights[2] = self.weights[2].minus((factor + factor) * scale, products);
             let by_length = -(factor * factor * slope) * reciprocal;
@@ -464,8 +467,8 @@ work! {
     gradient.add_range_inlined::<T, P>(sweep, range, z, g, target)
 }
 
-/// Writes the gradients of the lanes that are live, zeros for the others, and makes `check` NaN in the
-/// lanes where one reaches the limit of gradients or that of shares of a sum.
+/// Writes the gradients of the lanes that are live, zeros for the others, makes `check` NaN in the lanes where
+/// one reaches the limit of gradients or that of shares of a sum, and begins anew with zeros.
 #[inline(always)]
 fn write<V: Vector>(
     (place, [limit, share_limit]): (&mut Place<'_>, [f64; 2]),
@@ -475,21 +478,23 @@ fn write<V: Vector>(
     live: V,
     check: &mut V,
 ) {
-    let limit = match place {
-        Place::Own(_) => limit,
-        Place::Shared(_) => share_limit,
-        Place::Unwanted => return,
-    };
-    for value in values.iter_mut() {
-        *value = V::default().less(live, *value, V::default());
+    if !V::default().all_less(live) {
+        for value in values.iter_mut() {
+            *value = V::default().less(live, *value, V::default());
+        }
     }
-    check_below(values, limit, check);
+    match place {
+        Place::Own(_) => check_below(values, limit, check),
+        Place::Shared(_) => check_below(values, share_limit, check),
+        Place::Unwanted => {}
+    }
     match place {
         Place::Unwanted => {}
         Place::Own(place) => streams.store(place, first, count, values),
         Place::Shared(sums) if streams.shared => streams.add(sums, first, count, values),
         Place::Shared(sums) => streams.store(&mut ValuesMut::Double(sums), first, count, values),
     }
+    values.fill(V::default());
 }
 
 /// Makes `check` NaN in the lanes where a value is not below the limit.

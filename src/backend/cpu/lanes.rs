@@ -28,9 +28,9 @@ pub trait Vector:
     + AddAssign
     + SubAssign
 {
-    /// Whether code for blocks of one size is compiled besides that for any size, and whether code
-    /// for chains of small blocks besides that. The bits of the results are the same.
-    const SIZES: Sizes;
+    /// Whether code for blocks of the usual sizes, and for chains of small ones, is compiled besides that for
+    /// any size. The bits of the results are the same.
+    const SIZES: bool;
 
     /// Returns the same value in every lane.
     fn splat(value: f64) -> Self;
@@ -74,17 +74,6 @@ pub trait Vector:
         // With gradual underflow only the difference of equal numbers is below the least number.
         (self - other).abs().all_less(Self::splat(f64::from_bits(1)))
     }
-}
-
-/// What code is compiled for, which takes long and pays only where it is used much.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Sizes {
-    /// Any size.
-    Any,
-    /// Besides that, blocks of the usual sizes.
-    Blocks,
-    /// Besides that, chains of small blocks.
-    Chains,
 }
 
 /// A computation that is compiled for one set of instructions. It is a trait and not a closure,
@@ -137,6 +126,19 @@ macro_rules! unrolled {
 }
 pub(super) use unrolled;
 
+/// Asks for the value at a place to be brought near, if there is one.
+#[inline(always)]
+pub fn prefetch<S>(values: &[S], at: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(value) = values.get(at) {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: nothing is read, and all machines of this kind have the instruction.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>((&raw const *value).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (values, at);
+}
+
 /// Something that is made for one type of vectors.
 pub trait Choice {
     /// What is made.
@@ -175,14 +177,16 @@ pub fn choose_all<C: Choice + Copy>(choice: C) -> Vec<C::Output> {
     made
 }
 
-/// Implements the operators of a vector by functions of two registers.
+/// Implements the operators of a vector by expressions of two of them: closures need not be inlined, and what
+/// they call then neither.
 macro_rules! operators {
-    ($type:ty: $($trait:ident $method:ident $with:expr;)*) => {
+    ($type:ty: $($trait:ident $method:ident |$a:ident, $b:ident| $result:expr;)*) => {
         $(impl $trait for $type {
             type Output = Self;
             #[inline(always)]
             fn $method(self, other: Self) -> Self {
-                $with(self, other)
+                let ($a, $b) = (self, other);
+                $result
             }
         })*
         impl AddAssign for $type {
@@ -221,10 +225,10 @@ impl Portable {
 }
 
 operators! { Portable:
-    Add add |a: Self, b| a.zip(b, |a, b| a + b);
-    Sub sub |a: Self, b| a.zip(b, |a, b| a - b);
-    Mul mul |a: Self, b| a.zip(b, |a, b| a * b);
-    Div div |a: Self, b| a.zip(b, |a, b| a / b);
+    Add add |a, b| a.zip(b, |a, b| a + b);
+    Sub sub |a, b| a.zip(b, |a, b| a - b);
+    Mul mul |a, b| a.zip(b, |a, b| a * b);
+    Div div |a, b| a.zip(b, |a, b| a / b);
 }
 
 impl Neg for Portable {
@@ -237,7 +241,7 @@ impl Neg for Portable {
 
 impl Vector for Portable {
     /// Machines with x86-64 that have no AVX2 are few.
-    const SIZES: Sizes = if cfg!(target_arch = "x86_64") { Sizes::Any } else { Sizes::Chains };
+    const SIZES: bool = !cfg!(target_arch = "x86_64");
     #[inline(always)]
     fn splat(value: f64) -> Self {
         Portable([value; LANES])
@@ -321,10 +325,10 @@ mod x86 {
 
     // SAFETY (here and below): the instructions exist, because `choose` takes a type only where they do.
     operators! { Avx512:
-        Add add |a: Self, b: Self| unsafe { Avx512(_mm512_add_pd(a.0, b.0)) };
-        Sub sub |a: Self, b: Self| unsafe { Avx512(_mm512_sub_pd(a.0, b.0)) };
-        Mul mul |a: Self, b: Self| unsafe { Avx512(_mm512_mul_pd(a.0, b.0)) };
-        Div div |a: Self, b: Self| unsafe { Avx512(_mm512_div_pd(a.0, b.0)) };
+        Add add |a, b| unsafe { Avx512(_mm512_add_pd(a.0, b.0)) };
+        Sub sub |a, b| unsafe { Avx512(_mm512_sub_pd(a.0, b.0)) };
+        Mul mul |a, b| unsafe { Avx512(_mm512_mul_pd(a.0, b.0)) };
+        Div div |a, b| unsafe { Avx512(_mm512_div_pd(a.0, b.0)) };
     }
 
     impl Neg for Avx512 {
@@ -336,8 +340,23 @@ mod x86 {
         }
     }
 
+    /// Returns quarters 0 and 2 of both. It is no closure, which need not be inlined where it is called, and
+    /// what it calls then neither.
+    #[inline(always)]
+    fn even(a: __m512d, b: __m512d) -> __m512d {
+        // SAFETY: as above.
+        unsafe { _mm512_shuffle_f64x2::<0x88>(a, b) }
+    }
+
+    /// Returns quarters 1 and 3 of both.
+    #[inline(always)]
+    fn odd(a: __m512d, b: __m512d) -> __m512d {
+        // SAFETY: as above.
+        unsafe { _mm512_shuffle_f64x2::<0xdd>(a, b) }
+    }
+
     impl Vector for Avx512 {
-        const SIZES: Sizes = Sizes::Chains;
+        const SIZES: bool = true;
         #[inline(always)]
         fn splat(value: f64) -> Self {
             // SAFETY: as above.
@@ -395,9 +414,6 @@ mod x86 {
                 let (b0, b1) = (_mm512_unpacklo_pd(r2, r3), _mm512_unpackhi_pd(r2, r3));
                 let (c0, c1) = (_mm512_unpacklo_pd(r4, r5), _mm512_unpackhi_pd(r4, r5));
                 let (d0, d1) = (_mm512_unpacklo_pd(r6, r7), _mm512_unpackhi_pd(r6, r7));
-                // Quarters 0 and 2 of both, and quarters 1 and 3.
-                let even = |a, b| _mm512_shuffle_f64x2::<0x88>(a, b);
-                let odd = |a, b| _mm512_shuffle_f64x2::<0xdd>(a, b);
                 let (ab0, cd0) = (even(a0, b0), even(c0, d0));
                 let (ab1, cd1) = (even(a1, b1), even(c1, d1));
                 let (ab2, cd2) = (odd(a0, b0), odd(c0, d0));
@@ -437,16 +453,16 @@ mod x86 {
     }
 
     operators! { Avx2:
-        Add add |a: Self, b: Self| unsafe {
+        Add add |a, b| unsafe {
             Avx2([_mm256_add_pd(a.0[0], b.0[0]), _mm256_add_pd(a.0[1], b.0[1])])
         };
-        Sub sub |a: Self, b: Self| unsafe {
+        Sub sub |a, b| unsafe {
             Avx2([_mm256_sub_pd(a.0[0], b.0[0]), _mm256_sub_pd(a.0[1], b.0[1])])
         };
-        Mul mul |a: Self, b: Self| unsafe {
+        Mul mul |a, b| unsafe {
             Avx2([_mm256_mul_pd(a.0[0], b.0[0]), _mm256_mul_pd(a.0[1], b.0[1])])
         };
-        Div div |a: Self, b: Self| unsafe {
+        Div div |a, b| unsafe {
             Avx2([_mm256_div_pd(a.0[0], b.0[0]), _mm256_div_pd(a.0[1], b.0[1])])
         };
     }
@@ -482,7 +498,7 @@ mod x86 {
     }
 
     impl Vector for Avx2 {
-        const SIZES: Sizes = Sizes::Blocks;
+        const SIZES: bool = true;
         #[inline(always)]
         fn splat(value: f64) -> Self {
             // SAFETY: as above.
@@ -535,11 +551,12 @@ mod x86 {
         fn less(self, other: Self, yes: Self, no: Self) -> Self {
             // SAFETY: as above.
             unsafe {
-                let half = |i: usize| {
-                    let mask = _mm256_cmp_pd::<_CMP_LT_OQ>(self.0[i], other.0[i]);
-                    _mm256_blendv_pd(no.0[i], yes.0[i], mask)
-                };
-                Avx2([half(0), half(1)])
+                let low = _mm256_cmp_pd::<_CMP_LT_OQ>(self.0[0], other.0[0]);
+                let high = _mm256_cmp_pd::<_CMP_LT_OQ>(self.0[1], other.0[1]);
+                Avx2([
+                    _mm256_blendv_pd(no.0[0], yes.0[0], low),
+                    _mm256_blendv_pd(no.0[1], yes.0[1], high),
+                ])
             }
         }
         #[inline(always)]
@@ -554,12 +571,10 @@ mod x86 {
         #[inline(always)]
         fn transpose(rows: &mut [Self; LANES]) {
             let [r0, r1, r2, r3, r4, r5, r6, r7] = rows.map(|row| row.0);
-            let quarter = |half: usize, rows: [[__m256d; 2]; 4]| {
-                transpose_four([rows[0][half], rows[1][half], rows[2][half], rows[3][half]])
-            };
-            let (upper, lower) = ([r0, r1, r2, r3], [r4, r5, r6, r7]);
-            let (a, b) = (quarter(0, upper), quarter(1, upper));
-            let (c, d) = (quarter(0, lower), quarter(1, lower));
+            let a = transpose_four([r0[0], r1[0], r2[0], r3[0]]);
+            let b = transpose_four([r0[1], r1[1], r2[1], r3[1]]);
+            let c = transpose_four([r4[0], r5[0], r6[0], r7[0]]);
+            let d = transpose_four([r4[1], r5[1], r6[1], r7[1]]);
             for i in 0..4 {
                 rows[i] = Avx2([a[i], c[i]]);
                 rows[4 + i] = Avx2([b[i], d[i]]);

@@ -14,50 +14,73 @@ pub trait Pivot<V: Vector> {
 pub struct Pivots<V> {
     /// Unknown whose pivot broke down first in each lane, if one did.
     pub broken: [Option<usize>; LANES],
+    /// The weakest pivot of each lane.
+    pub weakest: Weakest<V>,
+}
+
+/// The weakest pivot so far. A sweep copies it and so keeps it in registers, where the next pivot does not
+/// wait for memory.
+#[derive(Clone, Copy, Default)]
+pub struct Weakest<V> {
     /// Largest ratio of a diagonal entry of M to the pivot that elimination has left of it.
     largest: V,
     /// Unknown with that ratio.
-    pub weakest: V,
+    pub unknown: V,
 }
 
 impl<V: Vector> Default for Pivots<V> {
     fn default() -> Self {
-        Pivots { broken: [None; LANES], largest: V::default(), weakest: V::default() }
-    }
-}
-
-impl<V: Vector> Pivots<V> {
-    /// Replaces pivots that are not positive (or NaN, infinite, subnormal) by one, so that their
-    /// lanes run on harmlessly.
-    #[cold]
-    #[inline(never)]
-    fn mend(&mut self, pivot: [f64; LANES], unknown: usize) -> [f64; LANES] {
-        let mut mended = pivot;
-        for (lane, value) in mended.iter_mut().enumerate() {
-            if !(*value > 0.0 && value.is_normal()) {
-                self.broken[lane].get_or_insert(unknown);
-                *value = 1.0;
-            }
-        }
-        mended
+        Pivots { broken: [None; LANES], weakest: Weakest::default() }
     }
 }
 
 impl<V: Vector> Pivot<V> for Pivots<V> {
     #[inline(always)]
-    fn reciprocal_root(&mut self, mut pivot: V, whole: V, unknown: usize) -> V {
+    fn reciprocal_root(&mut self, pivot: V, whole: V, unknown: usize) -> V {
+        self.weakest.reciprocal_root(pivot, whole, unknown, &mut self.broken)
+    }
+}
+
+impl<V: Vector> Weakest<V> {
+    /// Returns 1/√pivot as a [`Pivot`] does, and tells which pivots broke down.
+    #[inline(always)]
+    pub fn reciprocal_root(
+        &mut self,
+        mut pivot: V,
+        whole: V,
+        unknown: usize,
+        broken: &mut [Option<usize>; LANES],
+    ) -> V {
         let least = V::splat(f64::MIN_POSITIVE);
         if !(least.all_less(pivot) && pivot.all_less(V::splat(f64::INFINITY))) {
-            pivot = V::from_array(self.mend(pivot.to_array(), unknown));
+            pivot = V::from_array(mended(pivot.to_array(), unknown, broken));
         }
         // Neither root nor quotient waits for the other.
         let quotient = V::splat(1.0) / pivot;
         let reciprocal = pivot.sqrt() * quotient;
         let ratio = whole * quotient;
-        self.weakest = self.largest.less(ratio, V::splat(unknown as f64), self.weakest);
+        self.unknown = self.largest.less(ratio, V::splat(unknown as f64), self.unknown);
         self.largest = self.largest.less(ratio, ratio, self.largest);
         reciprocal
     }
+}
+
+/// Replaces pivots that are not positive (or NaN, infinite, subnormal) by one, so that their lanes run on
+/// harmlessly.
+#[cold]
+#[inline(never)]
+fn mended(
+    mut pivot: [f64; LANES],
+    unknown: usize,
+    broken: &mut [Option<usize>; LANES],
+) -> [f64; LANES] {
+    for (value, broken) in pivot.iter_mut().zip(broken) {
+        if !(*value > 0.0 && value.is_normal()) {
+            broken.get_or_insert(unknown);
+            *value = 1.0;
+        }
+    }
+    pivot
 }
 
 /// Pivots that are raised to a part of the diagonal entry of M, and to one where that is zero: what

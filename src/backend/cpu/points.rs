@@ -1,6 +1,6 @@
 //! The rows of one point: its data in lanes, and the equation and initial rows that they make.
 
-use super::lanes::{LANES, Vector};
+use super::lanes::{LANES, Vector, unrolled};
 use super::layout::{Context, Layout};
 use super::staging::{Streams, TileSystems};
 use crate::error::Result;
@@ -227,6 +227,53 @@ impl<V: Vector> Points<V> {
                 let value = self.initial[t * layout.states * layout.given[1] + at];
                 y[unknown] = y[unknown].plus(squared, value);
             }
+        }
+    }
+}
+
+impl<V: Vector> Points<V> {
+    /// Does the same as [`absorb`](Self::absorb) with a block of P unknowns in registers, of which no index may
+    /// be a variable.
+    #[inline(always)]
+    pub fn absorb_block<const T: usize, const P: usize>(
+        &mut self,
+        context: &Context<'_>,
+        t: usize,
+        block: &mut [[V; P]; P],
+        y: &mut [V; P],
+    ) {
+        let (layout, weights) = (context.layout, &context.options.weights);
+        let scale = self.scale(context, t, layout.equation_derivatives - 1).value;
+        let weight = V::splat(weights.equation) * scale;
+        self.make_rows(layout, t, weight);
+        let mut products = [[V::default(); P]; P];
+        for (row, b) in self.rows.as_chunks::<P>().0.iter().zip(self.rhs(layout, t)) {
+            let b = weight * *b;
+            unrolled!(i in 0..P => {
+                y[i] = y[i].plus(row[i], b);
+                for j in i..P {
+                    products[i][j] = products[i][j].plus(row[i], row[j]);
+                }
+            });
+        }
+        unrolled!(i in 0..P => {
+            for j in i..P {
+                block[i][j] += products[i][j];
+            }
+        });
+        if t < layout.given[0] {
+            let (mut squared, mut values) = ([V::default(); P], [V::default(); P]);
+            for (k, j, at) in initial_rows(layout) {
+                let weight = self.initial_weight(context, t, j);
+                squared[k * T + j] = weight * weight;
+                values[k * T + j] = self.initial[t * layout.states * layout.given[1] + at];
+            }
+            unrolled!(i in 0..P => {
+                if i % T < layout.given[1] {
+                    block[i][i] += squared[i];
+                    y[i] = y[i].plus(squared[i], values[i]);
+                }
+            });
         }
     }
 }

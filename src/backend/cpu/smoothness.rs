@@ -11,7 +11,7 @@ use super::points::Points;
 use crate::error::Result;
 use crate::memory::zeros;
 use crate::options::Options;
-use crate::rows::{RowFamily, pair_rows, triple_rows};
+use crate::rows::{RowFamily, pair_rows, pair_transition, triple_rows};
 use crate::shape::ProblemShape;
 
 /// The table of a family of rows, and its Gram matrix.
@@ -29,10 +29,14 @@ pub struct Table {
     gram: Vec<f64>,
     /// Sums over the rows of C, (points·Q).
     sums: Vec<f64>,
+    /// Of rows on two points, A of [`pair_transition`], and W = A P A⁻¹ for the diagonal matrix P of the
+    /// exponents, both (Q, Q).
+    transition: Vec<f64>,
+    moved: Vec<f64>,
 }
 
 impl Table {
-    fn new(family: &RowFamily) -> Self {
+    fn new(family: &RowFamily, transition: Vec<f64>) -> Self {
         let (columns, entries) = (family.points * family.derivatives, family.table());
         let mut gram = vec![0.0; columns * columns];
         let mut sums = vec![0.0; columns];
@@ -44,9 +48,17 @@ impl Table {
                 }
             }
         }
-        let RowFamily { points, derivatives, rows, shift, .. } = *family;
-        let exponents = (0..derivatives).map(|j| j as f64 + f64::from(shift)).collect();
-        Table { points, rows, shift, exponents, entries, gram, sums }
+        let RowFamily { points, derivatives: q, rows, shift, .. } = *family;
+        let exponents: Vec<f64> = (0..q).map(|j| j as f64 + f64::from(shift)).collect();
+        // W A = A P, column by column: A has ones on its diagonal.
+        let mut moved = vec![0.0; transition.len()];
+        for (row, of_a) in moved.chunks_exact_mut(q).zip(transition.chunks_exact(q)) {
+            for j in 0..q {
+                let before: f64 = (0..j).map(|k| row[k] * transition[k * q + j]).sum();
+                row[j] = of_a[j] * exponents[j] - before;
+            }
+        }
+        Table { points, rows, shift, exponents, entries, gram, sums, transition, moved }
     }
 
     /// Computes length^(j+shift) for all j < Q.
@@ -132,36 +144,70 @@ impl Table {
         [products, slopes]
     }
 
-    /// Returns the same of scaled values at two points, by the length, with all of them in registers.
+    /// Returns the same of scaled values at two points, (2, Q), by the length, from the defects d = y_{t+1} −
+    /// A y_t, which cancel once and for all: rows are C₁ d, their products dᵀ C₁ᵀC₁ d. With h d y/dh = P y the
+    /// defects change by P y_{t+1} − A P y_t = W d + (P − W) y_{t+1}. `defects` is room for them, (Q) each.
     #[inline(always)]
-    pub fn products_of_pair<V: Vector, const T: usize>(
+    pub fn products_of_pair<V: Vector>(
         &self,
-        [x, y]: [[[V; T]; 2]; 2],
-        [slack_x, slack_y]: [V; 2],
+        [x, y]: [&[V]; 2],
+        [d_x, d_y]: [&mut [V]; 2],
+        slacks: Option<[V; 2]>,
     ) -> [V; 2] {
-        let (mut d_x, mut d_y) = (x, y);
-        for point in 0..2 {
-            for j in 0..T {
-                d_x[point][j] = self.exponent::<V>(j) * x[point][j];
-                d_y[point][j] = self.exponent::<V>(j) * y[point][j];
+        let q = d_x.len();
+        self.find_defects(x, d_x);
+        self.find_defects(y, d_y);
+        let (mut products, mut slopes) = (V::default(), [V::default(); 2]);
+        if let Some([slack_x, slack_y]) = slacks {
+            let mut sum = V::splat(self.rows as f64) * slack_x;
+            for i in 0..q {
+                sum = sum.plus(V::splat(self.sums[q + i]), d_x[i]);
             }
+            products = slack_y * sum;
         }
-        let (mut products, mut slopes) = (V::default(), V::default());
-        for row in self.entries.as_chunks::<T>().0.as_chunks::<2>().0 {
-            let mut sums = [slack_x, slack_y, V::default(), V::default()];
-            for point in 0..2 {
-                for j in 0..T {
-                    let entry = V::splat(row[point][j]);
-                    sums[0] = sums[0].plus(entry, x[point][j]);
-                    sums[1] = sums[1].plus(entry, y[point][j]);
-                    sums[2] = sums[2].plus(entry, d_x[point][j]);
-                    sums[3] = sums[3].plus(entry, d_y[point][j]);
-                }
+        for i in 0..q {
+            let gram = &self.gram[(q + i) * 2 * q + q..][..q];
+            let [mut along_x, mut along_y] = [V::default(); 2];
+            for j in 0..q {
+                along_x = along_x.plus(V::splat(gram[j]), d_x[j]);
+                along_y = along_y.plus(V::splat(gram[j]), d_y[j]);
             }
-            products = products.plus(sums[0], sums[1]);
-            slopes = slopes.plus(sums[0], sums[3]).plus(sums[1], sums[2]);
+            if let Some([slack_x, slack_y]) = slacks {
+                along_x = along_x.plus(V::splat(self.sums[q + i]), slack_x);
+                along_y = along_y.plus(V::splat(self.sums[q + i]), slack_y);
+            }
+            products = products.plus(along_x, d_y[i]);
+            slopes[0] = slopes[0].plus(along_x, self.moved(i, d_y, &y[q..]));
+            slopes[1] = slopes[1].plus(along_y, self.moved(i, d_x, &x[q..]));
         }
-        [products, slopes]
+        [products, slopes[0] + slopes[1]]
+    }
+
+    /// Computes the defects y_{t+1} − A y_t.
+    #[inline(always)]
+    fn find_defects<V: Vector>(&self, y: &[V], defects: &mut [V]) {
+        let q = defects.len();
+        let (now, next) = y.split_at(q);
+        for i in 0..q {
+            let row = &self.transition[i * q..][..q];
+            let mut defect = next[i];
+            for j in (i + 1..q).rev() {
+                defect = defect.minus(V::splat(row[j]), now[j]);
+            }
+            defects[i] = defect - now[i];
+        }
+    }
+
+    /// Returns value i of W d + (P − W) y_{t+1}.
+    #[inline(always)]
+    fn moved<V: Vector>(&self, i: usize, defects: &[V], next: &[V]) -> V {
+        let q = defects.len();
+        let row = &self.moved[i * q..][..q];
+        let mut moved = V::splat(row[i]) * defects[i];
+        for j in i + 1..q {
+            moved = moved.plus(V::splat(row[j]), defects[j] - next[j]);
+        }
+        moved
     }
 
     /// Iterates over the rows of C.
@@ -218,12 +264,12 @@ impl<V: Vector> Smoothness<V> {
     /// # Errors
     /// [`Error::OutOfMemory`](crate::Error) says how much was asked for.
     pub fn new(shape: &ProblemShape, options: &Options, layout: &Layout) -> Result<Self> {
-        let (q, states) = (layout.derivatives, layout.step_states);
+        let (q, states, order) = (layout.derivatives, layout.step_states, shape.order());
         let mut lengths = zeros("smoothness rows", states)?;
         lengths.fill(V::splat(f64::NAN));
         Ok(Smoothness {
-            pair: Table::new(&pair_rows(options, shape.order())),
-            triple: triple_rows(options, shape.order()).map(|family| Table::new(&family)),
+            pair: Table::new(&pair_rows(options, order), pair_transition(options, order)),
+            triple: triple_rows(options, order).map(|family| Table::new(&family, Vec::new())),
             lengths,
             factor: V::splat(f64::NAN),
             blocks: zeros("smoothness rows", states * 3 * q * q)?,

@@ -2,7 +2,7 @@
 //! system, are transposed eight values at a time, and converted between their stored form and
 //! double precision.
 
-use super::lanes::{LANES, Vector, work};
+use super::lanes::{LANES, Vector, prefetch, work};
 use crate::real::{Real, Values, ValuesMut};
 use crate::shape::InputLayout;
 
@@ -63,6 +63,8 @@ pub struct Streams {
     point: usize,
     /// Number of values of a point.
     width: usize,
+    /// Distance to the values of the next tile of systems.
+    next: usize,
     /// Number of lanes that are written.
     lanes: usize,
     /// Whether all lanes share their values; of parts of one system, whether its points do.
@@ -84,7 +86,8 @@ impl Streams {
             *offset = (systems.system(lane) - origin) * layout.system + systems.point(lane) * point;
         }
         let shared = if systems.are_parts() { point == 0 } else { layout.shared() };
-        Streams { offsets, point, width, lanes: systems.lanes(), shared }
+        let next = LANES * layout.system;
+        Streams { offsets, point, width, next, lanes: systems.lanes(), shared }
     }
 
     /// Reads `count` points from `first` on into `to`; zeros, if there are no values at all.
@@ -121,6 +124,7 @@ impl Streams {
         let (blocks, rest) = to.as_chunks_mut::<LANES>();
         for (i, to) in blocks.iter_mut().enumerate() {
             *to = read(&sources, i * LANES);
+            self.prefetch(values, start + i * LANES);
         }
         if rest.is_empty() {
             return;
@@ -166,6 +170,7 @@ impl Streams {
         let (blocks, rest) = from.as_chunks::<LANES>();
         for (i, block) in blocks.iter().enumerate() {
             self.write(values, start + i * LANES, block);
+            self.prefetch(values, start + i * LANES);
         }
         if rest.is_empty() {
             return;
@@ -192,6 +197,15 @@ impl Streams {
         for (row, offset) in rows.iter().zip(self.offsets).take(self.lanes) {
             let to = values[offset + at..].first_chunk_mut::<LANES>();
             *to.expect("within the values") = S::of_doubles(row.to_array());
+        }
+    }
+
+    /// Asks for what the next tile reads or writes at the same place: its systems are read in turns, which
+    /// machines do not foresee.
+    #[inline(always)]
+    fn prefetch<S>(&self, values: &[S], at: usize) {
+        for offset in self.offsets {
+            prefetch(values, offset + self.next + at);
         }
     }
 

@@ -176,7 +176,7 @@ impl<V: Vector> Found<V> {
     /// Returns the unknown whose pivot broke down in a lane, or is not certain, if one is, given the
     /// uncertainty of the [`probe`](begin_probe).
     fn broken(&self, lane: usize, uncertainty: V) -> Option<usize> {
-        let weakest = self.pivots.weakest.lane(lane) as usize;
+        let weakest = self.pivots.weakest.unknown.lane(lane) as usize;
         let certain = is_certain(uncertainty.lane(lane));
         self.pivots.broken[lane].or((!certain).then_some(weakest))
     }
@@ -451,7 +451,7 @@ impl<V: Vector> Tile<V> {
 /// its border is to be solved first, and then its blocks backward.
 fn begin_probe<V: Vector>(pivots: &Pivots<V>, x: &mut [V]) {
     x.fill(V::default());
-    for (lane, unknown) in pivots.weakest.to_array().into_iter().enumerate() {
+    for (lane, unknown) in pivots.weakest.unknown.to_array().into_iter().enumerate() {
         let unknown = unknown as usize;
         let mut unit = x[unknown].to_array();
         unit[lane] = 1.0;

@@ -28,7 +28,7 @@ pub struct Chunks<V> {
     system: usize,
     halves: Vec<Half<V>>,
     separators: Separators,
-    /// What the second half adds up.
+    /// What the second half adds up, if there is one.
     sums: OtherSums,
 }
 
@@ -50,7 +50,7 @@ impl<V: Vector> Chunks<V> {
             system,
             halves: (0..cut.sets).map(half).collect::<Result<_>>()?,
             separators: Separators::new(cut.sets * LANES + 1, cut.chunk.block)?,
-            sums: OtherSums::new(&cut.chunk)?,
+            sums: if cut.sets > 1 { OtherSums::new(&cut.chunk)? } else { OtherSums::default() },
         })
     }
 
