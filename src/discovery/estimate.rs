@@ -7,6 +7,7 @@ use super::candidates::{Candidates, Parameter, Slot, Support};
 use super::dense::dot;
 use super::equation::Equation;
 use super::information::Quadratic;
+use super::link::Link;
 use super::right_hand_side::RightHandSide;
 use super::translation::{multiplied_out, translated};
 
@@ -50,28 +51,36 @@ impl Estimate<'_> {
         self.candidates.kept.clone_from(&support.kept);
     }
 
-    /// Takes terms, coefficients, trajectory, noise and weights from the estimate of a simpler model of the
-    /// same data, the terms as far as they are candidates here.
-    pub fn continue_from(&mut self, simpler: &Estimate<'_>) {
+    /// Takes everything from the estimate of a simpler model of the same data, the terms as far as they are
+    /// candidates here. Returns whether the equations are the same then.
+    pub fn continue_from(&mut self, simpler: &Estimate<'_>) -> bool {
         let mut support = Vec::new();
-        for (p, value) in simpler.terms_about(&self.offset) {
+        let terms = simpler.terms_about(&self.offset);
+        let count = terms.len();
+        for (p, value) in terms {
             let place = self.rhs.library.position(simpler.rhs.library.factors(p.term));
             let here = place.map(|term| Parameter { term, ..p });
             let candidate = self.candidates.all.iter().position(|own| Some(*own) == here);
             support.extend(candidate.map(|candidate| (candidate, value)));
         }
         support.sort_by_key(|(candidate, _)| *candidate);
+        // A ratio begins without a denominator.
+        let same_link = |(own, link): (&Link, &Link)| own == link || *own == Link::Ratio;
+        let links_agree = self.rhs.links.iter().zip(&simpler.rhs.links).all(same_link);
+        let is_same = links_agree && support.len() == count;
         let (kept, coefficients) = support.into_iter().unzip();
         self.take(&Support { kept, coefficients });
         self.trajectory.clone_from(&simpler.trajectory);
         self.noise.clone_from(&simpler.noise);
         self.equation_weights.clone_from(&simpler.equation_weights);
+        self.discretization.clone_from(&simpler.discretization);
         let (k, d) = (self.offset.len(), self.rhs.library.variables().len());
         for state in self.trajectory.chunks_exact_mut(d) {
             for (j, u) in state[..k].iter_mut().enumerate() {
                 *u += simpler.offset[j] - self.offset[j];
             }
         }
+        is_same
     }
 
     /// Returns the terms with their coefficients, multiplied out if they are about another offset

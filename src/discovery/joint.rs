@@ -102,12 +102,13 @@ impl<'a> Joint<'a> {
         progress.stage(0.05, stage)?;
         let converged = joint.converge_to(ROUGH_TOLERANCE, progress)?;
         joint.reference = joint.estimate.unbiased(&joint.noise);
-        // What gets nowhere now, because terms stand in for each other, would not with less noise either.
-        // A few of the terms will, once they are selected.
-        let steps = if converged { 1..WITH_ALL_TERMS } else { 0..0 };
-        for step in steps {
-            progress.stage(0.1 * step as f64, stage)?;
-            joint.raise_weights(step, ROUGH_TOLERANCE, progress)?;
+        // Where this gets nowhere, because terms stand in for each other, larger weights would not help; they
+        // are raised once terms are selected.
+        if converged {
+            for step in 1..WITH_ALL_TERMS {
+                progress.stage(0.1 * step as f64, stage)?;
+                joint.raise_weights(step, ROUGH_TOLERANCE, progress)?;
+            }
         }
         progress.stage(0.4, stage)?;
         joint.converge_to(TOLERANCE, progress)?;
@@ -115,8 +116,8 @@ impl<'a> Joint<'a> {
         Ok(joint)
     }
 
-    /// Goes on from an estimate that the data obey with terms, noise and weights of its own: nothing need
-    /// be found out about these again.
+    /// Goes on from an estimate that the data obey, with its noise and weights, which need not be found
+    /// again; the last weight is for terms that are selected.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -400,6 +401,34 @@ impl<'a> Joint<'a> {
         self.cost = self.solver.cost(&self.estimate, &self.weights);
     }
 
+    /// Returns χ² as a function of all candidates' coefficients, and whether it is singular, so that only
+    /// larger priors made it one of them.
+    ///
+    /// # Errors
+    /// Those of [`information`](Estimator::information).
+    pub fn about_all(
+        &mut self,
+        penalty: f64,
+        progress: &mut Reporter<'_, '_>,
+    ) -> Result<(Information, bool)> {
+        let candidates = &self.estimate.candidates;
+        let all = &candidates.all;
+        self.budget.take(work(self.grid.points(), self.relative.len() + all.len()))?;
+        let mut solver = GaussNewton::new(self.grid, candidates.all_slots(), &self.estimate)?;
+        let mut weights = Weights { prior: candidates.priors.clone(), ..self.weights.clone() };
+        let report = &mut |done| progress.advance(ITERATION * done);
+        solver.linearize(&self.estimate, &mut weights, report)?;
+        let variance = self.variance();
+        let matrix: Vec<f64> = solver.information().iter().map(|a| a / variance).collect();
+        let values = all.iter().map(|p| p.value(&self.estimate.rhs));
+        let minimum: Vec<f64> =
+            values.zip(solver.coefficient_step()).map(|(value, step)| value - step).collect();
+        let rows = matrix.chunks_exact(minimum.len().max(1));
+        let vector = rows.map(|row| dot(row, &minimum)).collect();
+        let raised = weights.prior != candidates.priors;
+        Ok((Information::new(matrix, vector, candidates, penalty), raised))
+    }
+
     fn update_covariance(&mut self) -> Result<()> {
         let variance = self.variance();
         let covariance = self.solver.covariance()?.into_iter().map(|c| c * variance);
@@ -439,21 +468,7 @@ impl<'a> Estimator<'a> for Joint<'a> {
         penalty: f64,
         progress: &mut Reporter<'_, '_>,
     ) -> Result<Option<Information>> {
-        let candidates = &self.estimate.candidates;
-        let all = &candidates.all;
-        self.budget.take(work(self.grid.points(), self.relative.len() + all.len()))?;
-        let mut solver = GaussNewton::new(self.grid, candidates.all_slots(), &self.estimate)?;
-        let mut weights = Weights { prior: candidates.priors.clone(), ..self.weights.clone() };
-        let report = &mut |done| progress.advance(ITERATION * done);
-        solver.linearize(&self.estimate, &mut weights, report)?;
-        let variance = self.variance();
-        let matrix: Vec<f64> = solver.information().iter().map(|a| a / variance).collect();
-        let values = all.iter().map(|p| p.value(&self.estimate.rhs));
-        let minimum: Vec<f64> =
-            values.zip(solver.coefficient_step()).map(|(value, step)| value - step).collect();
-        let rows = matrix.chunks_exact(minimum.len().max(1));
-        let vector = rows.map(|row| dot(row, &minimum)).collect();
-        Ok(Some(Information::new(matrix, vector, candidates, penalty)))
+        Ok(Some(self.about_all(penalty, progress)?.0))
     }
 
     fn take(&mut self, support: &Support) -> Result<()> {

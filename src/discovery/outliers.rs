@@ -21,6 +21,8 @@ const USUAL: f64 = 0.3;
 const NEIGHBORS: usize = 20;
 /// The fewest equal values that may be a code for missing ones.
 const CODES: usize = 3;
+/// The fewest different values of a column with a code: those of a switch are less.
+const DIFFERENT: usize = 4;
 
 /// A value that lies far from its neighbors.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -197,10 +199,10 @@ pub(super) fn warning(data: &Dataset, outliers: &[Outlier], robust: bool) -> Opt
     Some(format!("values far from their neighbors: {names}; {done}"))
 }
 
-/// Returns warnings of columns whose largest or smallest value is there several times and farther from
-/// all others than these are from each other, as a code for missing values is. Of so many, each
-/// is like its neighbors.
-pub(super) fn codes(data: &Dataset) -> Vec<String> {
+/// Returns the columns whose largest or smallest value is a whole number that is there several times, farther
+/// from all others than these are from each other, as a code for missing values is, with warnings of them.
+/// (They are no [`outliers`] where they are their own neighbors.)
+pub(super) fn codes(data: &Dataset) -> Vec<(usize, String)> {
     let k = data.states.len();
     let code = |state: usize| {
         let of_state =
@@ -210,32 +212,33 @@ pub(super) fn codes(data: &Dataset) -> Vec<String> {
         let runs: Vec<&[f64]> = values.chunk_by(|a, b| a == b).collect();
         let (low, high) = (runs.first()?, runs.last()?);
         let [below, above] = [runs.get(1)?[0], runs[runs.len() - 2][0]];
-        // Of two or three values, such as those of a switch, none is a code.
         let is_code = |run: &[f64], gap: f64, range: f64| {
-            runs.len() > CODES && run.len() >= CODES && run[0].fract() == 0.0 && gap > range
+            runs.len() >= DIFFERENT && run.len() >= CODES && run[0].fract() == 0.0 && gap > range
         };
         [(low, below - low[0], high[0] - below), (high, high[0] - above, above - low[0])]
             .into_iter()
             .find(|(run, gap, range)| is_code(run, *gap, *range))
             .map(|(run, ..)| (run[0], run.len()))
     };
-    let codes = (0..k).filter_map(|state| Some((&data.states[state], code(state)?)));
+    let codes = (0..k).filter_map(|state| Some((state, code(state)?)));
     codes
-        .map(|(name, (value, count))| {
-            format!(
+        .map(|(state, (value, count))| {
+            let name = &data.states[state];
+            let text = format!(
                 "{count} values of `{name}` are {value}, far from all others: if that is a code for \
                  missing values, mark them as missing (NaN)"
-            )
+            );
+            (state, text)
         })
         .collect()
 }
 
 /// Returns warnings of states that jump by nearly their whole range, as angles do that wrap, and inputs
-/// that others switch.
-pub(super) fn wraps(data: &Dataset) -> Vec<String> {
+/// that others switch, among those that are `suitable`.
+pub(super) fn wraps(data: &Dataset, suitable: impl Fn(usize) -> bool) -> Vec<String> {
     let k = data.states.len();
     let mut warnings = Vec::new();
-    for (state, name) in data.states.iter().enumerate() {
+    for (state, name) in data.states.iter().enumerate().filter(|(state, _)| suitable(*state)) {
         let mut jumps: Vec<(usize, usize, f64)> = Vec::new();
         let (mut low, mut high) = (f64::MAX, f64::MIN);
         for (trajectory, series) in data.trajectories.iter().enumerate() {
@@ -258,7 +261,9 @@ pub(super) fn wraps(data: &Dataset) -> Vec<String> {
             // Between its jumps an angle comes from one end of its range to the other.
             let drift = |between: &[(usize, usize, f64)]| between.iter().map(|j| j.2).sum::<f64>();
             let stays = |between| usual(drift(between));
-            let switched = jumps.split(|j| large(j.2)).all(stays);
+            let switched = jumps
+                .chunk_by(|a, b| a.0 == b.0)
+                .all(|of_one| of_one.split(|j| large(j.2)).all(stays));
             let what = match switched {
                 true => {
                     "what is set from outside is an input and has no equation (inputs); an angle that \
@@ -323,29 +328,29 @@ mod tests {
     #[test]
     fn wraps_are_named() {
         use std::f64::consts::{PI, TAU};
-        let wrapped = wraps(&series(|t| (3.0 * t + PI).rem_euclid(TAU) - PI));
+        let wrapped = wraps(&series(|t| (3.0 * t + PI).rem_euclid(TAU) - PI), |_| true);
         assert_eq!(wrapped.len(), 1);
         assert!(wrapped[0].contains("row 22, 5 jumps"), "{wrapped:?}");
         assert!(wrapped[0].contains("unwrapped, or given as sine"), "{wrapped:?}");
-        assert_eq!(wraps(&series(|t| (3.0 * t).sin())), Vec::<String>::new());
+        assert_eq!(wraps(&series(|t| (3.0 * t).sin()), |_| true), Vec::<String>::new());
         let noise = |t: f64| 0.02 * (12345.678 * t).sin();
-        let switch = wraps(&series(|t| (t / 2.0).floor().rem_euclid(2.0) + noise(t)));
+        let switch = wraps(&series(|t| (t / 2.0).floor().rem_euclid(2.0) + noise(t)), |_| true);
         assert!(switch.len() == 1 && switch[0].contains("an input"), "{switch:?}");
     }
 
     #[test]
     fn codes_for_missing_values_are_named() {
         let mut data = series(|t| 2.0 * (2.0 * t).cos());
-        assert_eq!(codes(&data), Vec::<String>::new());
+        assert_eq!(codes(&data), vec![]);
         data.trajectories[0].values.iter_mut().step_by(2).for_each(|x| *x = -999.0);
         let found = codes(&data);
         assert!(
-            found.len() == 1 && found[0].starts_with("100 values of `x` are -999, "),
+            found.len() == 1 && found[0].1.starts_with("100 values of `x` are -999, "),
             "{found:?}"
         );
         // Counts that settle, a switch, and a staircase.
-        assert_eq!(codes(&series(|t| (100.0 * (-t).exp()).round())), Vec::<String>::new());
-        assert_eq!(codes(&series(|t| (t / 2.0).floor().rem_euclid(2.0))), Vec::<String>::new());
-        assert_eq!(codes(&series(|t| (t / 2.0).floor())), Vec::<String>::new());
+        assert_eq!(codes(&series(|t| (100.0 * (-t).exp()).round())), []);
+        assert_eq!(codes(&series(|t| (t / 2.0).floor().rem_euclid(2.0))), []);
+        assert_eq!(codes(&series(|t| (t / 2.0).floor())), []);
     }
 }

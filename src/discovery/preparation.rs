@@ -45,7 +45,8 @@ pub(super) fn prepare(data: &Dataset, settings: &Settings) -> Result<Prepared> {
     let cleared = without(&data, &found);
     let codes = codes(&cleared);
     // The jumps to and from a code are none of an angle.
-    warnings.extend(if codes.is_empty() { wraps(&cleared) } else { codes });
+    warnings.extend(wraps(&cleared, |state| codes.iter().all(|(coded, _)| *coded != state)));
+    warnings.extend(codes.into_iter().map(|(_, warning)| warning));
     warnings.extend(warning(&data, &found, settings.robust));
     let mut left_out = Vec::new();
     if settings.robust {

@@ -276,8 +276,8 @@ impl<'a> Results<'a> {
     /// Returns whether richer models than those of this step need not be tried: the data obey the
     /// best equations exactly, which do not have nearly all of their candidates, and a richer model of
     /// the step gave a result that has added nothing to them. (With all monomials of one degree more,
-    /// whatever else is in the equations would show.) Of many states such a model is too large; then it is
-    /// enough that the equations have few of their candidates.
+    /// whatever else is in the equations would show.) Where no richer one gave a result, because it is too
+    /// large or takes too long, it is enough that the equations have few of their candidates.
     pub fn is_settled(&self, step: &[Model]) -> bool {
         let of_step = |found: &Found<'_>| step.iter().any(|model| std::ptr::eq(found.model, model));
         self.best().is_some_and(|best| {
@@ -334,6 +334,9 @@ impl<'a> Results<'a> {
     /// best ones: their score is at most so much worse as a term must be worth, and as far as it is known
     /// they also predict data held out about as well.
     fn undecided(&self, best: usize) -> Option<String> {
+        if !self.settings.automatic {
+            return None;
+        }
         let chosen = &self.found[best];
         let score = |found: &Found<'a>| found.score(self.settings);
         let limit = score(chosen) + self.margin();
@@ -344,16 +347,17 @@ impl<'a> Results<'a> {
             }
             (held_out, _) => held_out != Some(HeldOut::CutShort),
         };
-        let rivals = self.found.iter().filter(|found| {
+        let rivals = self.found.iter().enumerate().filter(|(_, found)| {
             let good = found.is_exact() >= chosen.is_exact() && score(found) < limit;
             good && predicts(found) && !same_terms(&found.estimate.equations(), &equations)
         });
-        let rival = rivals.min_by(|a, b| score(a).total_cmp(&score(b)))?;
+        let (index, rival) = rivals.min_by(|a, b| score(a.1).total_cmp(&score(b.1)))?;
+        let (tried, _) = self.tried.iter().find(|(_, found)| *found == Some(index))?;
         let others = rival.estimate.equations();
         let differ = others.iter().zip(&equations).filter(|(a, b)| !has_same_terms(a, b));
         let differ: Vec<String> = differ.map(|(equation, _)| equation.to_string()).collect();
         Some(warnings::undecided_model(
-            &rival.model.name,
+            &tried.model,
             score(rival) - score(chosen),
             self.settings.threshold.powi(2),
             &differ,

@@ -334,13 +334,12 @@ fn find<'a>(
             let again = simpler.is_some_and(|simpler| simpler.offset != grid.offset);
             let mut attempt = |begin: Begin<'_, 'a>, floors| {
                 let mut estimate = start(matches!(begin, Begin::Sparse))?.estimate;
-                let joint = match begin {
-                    Begin::Simpler(simpler) => {
-                        estimate.continue_from(simpler);
-                        Joint::continued(grid, smooth, estimate, floors, budget, progress)?
-                    }
-                    _ => Joint::new(grid, smooth, estimate, floors, budget, progress)?,
+                let is_same = match begin {
+                    Begin::Simpler(simpler) => estimate.continue_from(simpler),
+                    _ => false,
                 };
+                let make = if is_same { Joint::continued } else { Joint::new };
+                let joint = make(grid, smooth, estimate, floors, budget, progress)?;
                 selected(joint, again, settings, progress)
             };
             let has_ratio = model.links.contains(&Link::Ratio);

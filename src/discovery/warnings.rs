@@ -115,7 +115,7 @@ pub(super) fn undecided_model(
     equations: &[String],
 ) -> String {
     format!(
-        "the data cannot decide between models: with {model}, {} has a score that differs by \
+        "the data cannot decide between models: {model} gives {}, whose score differs by \
          {difference:+.1}, of which {penalty:.0} would decide",
         equations.join(" and ")
     )
@@ -160,8 +160,7 @@ pub(super) fn saturated(rhs: &RightHandSide<'_>, equations: &[usize]) -> Option<
     let names: Vec<String> = equations.iter().map(|&equation| rhs.lhs(equation)).collect();
     (!names.is_empty()).then(|| {
         format!(
-            "nearly all candidates are in the equation of {}, as in an approximation of terms that are \
-             none of them: others, or a ratio, may be the true ones",
+            "{} has nearly all of its candidates: such a sum may only approximate other terms, or a ratio",
             names.join(", ")
         )
     })

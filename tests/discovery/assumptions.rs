@@ -1,8 +1,12 @@
 //! Models and constraints are assumptions: where the data contradict them, or lack what would decide, the
 //! result says so, and where they are right it says nothing.
 
+use std::sync::Arc;
+
 use super::systems::*;
-use mechanistic::discovery::{Dataset, Discovery, EqualTerms, KnownTerm, Settings, TermName};
+use mechanistic::discovery::{
+    Dataset, Discovery, EqualTerms, KnownTerm, Settings, TermName, Trajectory, UserTerm,
+};
 
 fn name(state: &str, term: &str) -> TermName {
     TermName { state: state.into(), factors: vec![term.into()] }
@@ -16,6 +20,14 @@ fn known(state: &str, term: &str, coefficient: f64) -> KnownTerm {
 fn predator_and_prey() -> Dataset {
     let field = |u: &[f64]| vec![1.1 * u[0] - 0.4 * u[0] * u[1], 0.1 * u[0] * u[1] - 0.4 * u[1]];
     with_noise(sample(&["x", "y"], field, &[10.0, 5.0], uniform(401, 0.05)), 0.02, 0.0, 1)
+}
+
+/// Takes the second of two states away.
+fn first_only(mut data: Dataset) -> Dataset {
+    let values = &mut data.trajectories[0].values;
+    *values = values.iter().step_by(2).copied().collect();
+    data.states.pop();
+    data
 }
 
 fn warning<'a>(found: &'a Discovery, parts: &[&str]) -> Option<&'a String> {
@@ -36,8 +48,42 @@ fn a_false_constraint_is_contradicted() {
         let told = warning(&found, &["contradict a constraint", lhs, term]);
         assert!(told.is_some(), "{found}{:?}", found.warnings);
         // What else would help only makes up for that.
-        assert!(warning(&found, &["candidates"]).is_none(), "{:?}", found.warnings);
+        assert!(warning(&found, &["may be missing: χ²"]).is_none(), "{:?}", found.warnings);
     }
+}
+
+/// The gain that is told is about the fall of χ² once the term may be there.
+#[test]
+fn a_term_is_worth_what_is_told_of_it() {
+    let data = predator_and_prey();
+    let without = Settings { known: vec![known("x", "x^2", 0.01)], ..Settings::default() };
+    let held = found(&data, &without);
+    let told = warning(&held, &["contradict a constraint on x'"]).unwrap();
+    let by = told.split("`x^2` (by ").nth(1).unwrap().split(')').next().unwrap();
+    let by: f64 = by.parse().unwrap();
+    // −2 log likelihood of the values with the noise that each fit leaves.
+    let free = found(&data, &Settings::default());
+    let misfit = |found: &Discovery| 2.0 * 401.0 * found.noise.iter().map(|n| n.ln()).sum::<f64>();
+    let fall = misfit(&held) - misfit(&free);
+    assert!(held.equations[0].terms.len() == 3 && free.equations[0].terms.len() == 2, "{held}");
+    assert!((0.3..3.0).contains(&(by / fall)), "{by} {fall}");
+}
+
+/// Functions of the caller's see the states, however much is asked besides.
+#[test]
+fn own_functions_get_no_other_arguments() {
+    let user = UserTerm {
+        name: "square".into(),
+        value: Arc::new(|state| {
+            let [x, _] = state else { panic!("{state:?}") };
+            x * x
+        }),
+        gradient: Arc::new(|state, out| out.copy_from_slice(&[2.0 * state[0], 0.0])),
+    };
+    let settings = Settings { user_terms: vec![user], terms: vec!["x^3".into()], ..degree(1) };
+    let found = found(&predator_and_prey(), &settings);
+    let told = warning(&found, &["candidates of x' may be missing", "`x y`"]);
+    assert!(told.is_some(), "{found}{:?}", found.warnings);
 }
 
 #[test]
@@ -66,27 +112,17 @@ fn candidates_that_do_not_suffice_are_told() {
     let told = warning(&linear, &["candidates of x' may be missing", "`x y`"]);
     assert!(told.is_some(), "{linear}{:?}", linear.warnings);
 
-    // The second state is the time itself and is taken away again.
+    // The second state is the time itself.
     let field = |u: &[f64]| vec![0.3 * u[1] - u[0], 1.0];
-    let mut ageing = sample(&["x", "s"], field, &[1.0, 0.0], uniform(300, 0.03));
-    let values = &mut ageing.trajectories[0].values;
-    *values = values.iter().step_by(2).copied().collect();
-    ageing.states.pop();
+    let ageing = first_only(sample(&["x", "s"], field, &[1.0, 0.0], uniform(300, 0.03)));
     let found_without = found(&with_noise(ageing, 0.01, 0.0, 3), &degree(1));
     let told = warning(&found_without, &["candidates of x' may be missing", "`t`"]);
     assert!(told.is_some(), "{found_without}{:?}", found_without.warnings);
 
-    let mut prey = predator_and_prey();
-    let values = &mut prey.trajectories[0].values;
-    *values = values.iter().step_by(2).copied().collect();
-    prey.states.pop();
+    let prey = first_only(predator_and_prey());
     let found = found(&prey, &Settings { hidden: 1, ..degree(2) });
-    assert!(!found.warnings.is_empty(), "{found}");
-    assert!(
-        warning(&found, &["nearly all candidates", "hidden1'"]).is_some(),
-        "{:?}",
-        found.warnings
-    );
+    let told = warning(&found, &["hidden1' has nearly all of its candidates"]);
+    assert!(told.is_some(), "{found}{:?}", found.warnings);
 }
 
 #[test]
@@ -94,7 +130,7 @@ fn a_series_that_turns_back_needs_more_than_first_order() {
     let cosine = |t: &f64| t.cos();
     let time = uniform(200, 0.05);
     let values = time.iter().map(cosine).collect();
-    let trajectory = mechanistic::discovery::Trajectory { time, values, ..Default::default() };
+    let trajectory = Trajectory { time, values, ..Trajectory::default() };
     let data =
         Dataset { states: vec!["x".into()], trajectories: vec![trajectory], ..Dataset::default() };
     let first = found(&data, &degree(2));

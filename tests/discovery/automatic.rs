@@ -61,6 +61,27 @@ fn short_series_are_not_taken_for_simpler_ones() {
     assert_eq!(model, "degree 2");
 }
 
+/// Fewer points than are needed to hold any out, which rich models follow as they like.
+#[test]
+fn simple_laws_stay_simple_in_short_noisy_series() {
+    let mut wrong = vec![];
+    for seed in 0..12 {
+        let points = 9 + seed as usize % 4;
+        let step = 4.0 / (points - 1) as f64;
+        let decay = sample(&["x"], |u| vec![-0.7 * u[0]], &[5.0], uniform(points, step));
+        let growth = |u: &[f64]| vec![1.3 * u[0] * (1.0 - u[0] / 7.0)];
+        let growth = sample(&["x"], growth, &[0.23], uniform(points, step));
+        for (data, expected) in [(decay, "x' = -0.7 x"), (growth, "x' = 1.3 x - 0.185714 x x")] {
+            let found = found(&with_noise(data, 0.02, 0.0, seed), 1);
+            let named = |w: &String| w.contains("cannot decide");
+            if worst_error(&found, expected).is_err() && !found.warnings.iter().any(named) {
+                wrong.push(format!("{seed} {found}{:#?}", found.tried));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 /// Of two states, degree 3 has twenty coefficients.
 #[test]
 fn data_that_are_too_few_for_richer_models_say_so() {

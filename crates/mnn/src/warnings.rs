@@ -17,7 +17,7 @@ pub fn show() {
 /// too stand in brackets where they name a setting.
 const FLAGS: [(&str, &str); 7] = [
     ("max_points", "--max-points"),
-    ("explicit_time", "--explicit-time"),
+    ("(explicit_time)", "(--explicit-time)"),
     ("(robust)", "(--robust)"),
     ("(inputs)", "(--inputs)"),
     ("(hidden)", "(--hidden 1)"),
