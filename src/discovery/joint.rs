@@ -75,7 +75,8 @@ pub(super) struct Joint<'a> {
     /// Whether the rows are corrected by the error of their discretization, which matters once the
     /// floor is lowered.
     correct_discretization: bool,
-    /// Unbiased noise with all terms while the weights of the equations are small, (K).
+    /// Unbiased noise with all terms while the weights of the equations are small, (K); empty until it is
+    /// known.
     reference: Vec<f64>,
     weights: Weights,
     solver: GaussNewton<'a>,
@@ -100,11 +101,10 @@ impl<'a> Joint<'a> {
         let mut joint = Joint::unfitted(grid, smooth, start, floors, budget)?;
         let stage = "fitting all candidate terms";
         progress.stage(0.05, stage)?;
-        let converged = joint.converge_to(ROUGH_TOLERANCE, progress)?;
-        joint.reference = joint.estimate.unbiased(&joint.noise);
         // Where this gets nowhere, because terms stand in for each other, larger weights would not help; they
-        // are raised once terms are selected.
-        if converged {
+        // are raised once terms are selected, and compared with the noise that is left then.
+        if joint.converge_to(ROUGH_TOLERANCE, progress)? {
+            joint.reference = joint.estimate.unbiased(&joint.noise);
             for step in 1..WITH_ALL_TERMS {
                 progress.stage(0.1 * step as f64, stage)?;
                 joint.raise_weights(step, ROUGH_TOLERANCE, progress)?;
@@ -506,6 +506,9 @@ impl<'a> Estimator<'a> for Joint<'a> {
 
     fn sharpen(&mut self, progress: &mut Reporter<'_, '_>) -> Result<bool> {
         progress.stage(0.95, "sharpening")?;
+        if self.reference.is_empty() {
+            self.reference = self.estimate.unbiased(&self.noise);
+        }
         if self.floor.lower(&self.noise) {
             self.correct_discretization = true;
             self.weigh();
