@@ -1,5 +1,6 @@
 //! The result of a discovery: equations, the trajectories that they explain, and warnings.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,29 @@ pub struct Equation {
     /// The terms that are added to 1 in the denominator; empty unless `link` is [`Link::Ratio`].
     #[serde(default)]
     pub denominator: Vec<Term>,
+}
+
+impl Equation {
+    /// Returns whether two equations differ in their coefficients only.
+    pub(super) fn has_same_terms(&self, other: &Equation) -> bool {
+        let factors = |terms: &[Term]| -> BTreeSet<Vec<String>> {
+            terms.iter().map(|term| term.factors.clone()).collect()
+        };
+        // What a link makes of nothing is nothing, but for the logistic function.
+        let link = |equation: &Equation| match equation.link {
+            Link::Ratio if equation.denominator.is_empty() => Link::Identity,
+            Link::Tanh | Link::Sin if equation.terms.is_empty() => Link::Identity,
+            link => link,
+        };
+        link(self) == link(other)
+            && factors(&self.terms) == factors(&other.terms)
+            && factors(&self.denominator) == factors(&other.denominator)
+    }
+
+    /// Returns whether the coefficient of a term was held fixed.
+    pub(super) fn has_known_terms(&self) -> bool {
+        self.terms.iter().any(|term| term.standard_error.is_none())
+    }
 }
 
 /// A trajectory of the data as the equations that were found reproduce it, at M times.

@@ -7,7 +7,7 @@ use super::data::Dataset;
 use super::expression::{Expression, Function};
 use super::extension::Extension;
 use super::grid::Grid;
-use super::library::Library;
+use super::library::{Library, TIME};
 use super::link::Link;
 use super::settings::Settings;
 use crate::{Error, Result};
@@ -139,6 +139,26 @@ impl Model {
             linearizations: 0.0,
             place: usize::MAX,
         }
+    }
+
+    /// Returns the model with the time as a further candidate of all equations; `None` if it has it already,
+    /// or a state or an input is called like it.
+    pub fn with_time(&self) -> Option<Model> {
+        let Model { library, .. } = self;
+        let time = vec![TIME.to_owned()];
+        if [library.variables(), library.inputs()].concat().contains(&time[0]) {
+            return None;
+        }
+        let terms: Vec<Vec<String>> =
+            (0..library.len()).map(|term| library.factors(term).to_vec()).chain([time]).collect();
+        let variables = library.variables().to_vec();
+        let wider = Library::of_terms(variables, library.inputs(), &terms).ok()?;
+        let of_equation = |equation: usize| {
+            let present = (0..library.len()).map(move |term| self.allows(equation, term));
+            present.chain([true])
+        };
+        let allowed = (0..self.links.len()).flat_map(of_equation).collect();
+        Some(Model { library: wider, allowed, ..self.clone() })
     }
 
     /// Returns the number of unknowns at a point and of coefficients.
@@ -387,6 +407,25 @@ mod tests {
         assert_eq!(given(Settings::default()), ["degree 2"]);
         let ratio = Settings { link: Link::Ratio, ..Settings::default() };
         assert_eq!(given(ratio), ["degree 1, ratio", "degree 2, ratio"]);
+    }
+
+    #[test]
+    fn the_time_is_one_more_candidate_of_every_equation() {
+        let automatic = Settings { automatic: true, ..Settings::default() };
+        let steps = models(&data(2, 1.0), &automatic).unwrap();
+        let all: Vec<&Model> = steps.iter().flat_map(|step| &step.models).collect();
+        let mixed = Model::mixed(&[all[0], all[3]]);
+        let wider = mixed.with_time().unwrap();
+        assert_eq!(wider.library.inputs(), [TIME]);
+        assert_eq!(wider.library.len(), mixed.library.len() + 1);
+        for equation in 0..2 {
+            for term in 0..wider.library.len() {
+                let place = mixed.library.position(wider.library.factors(term));
+                let here = place.is_none_or(|term| mixed.allows(equation, term));
+                assert_eq!(wider.allows(equation, term), here);
+            }
+        }
+        assert!(wider.with_time().is_none());
     }
 
     #[test]

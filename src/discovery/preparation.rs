@@ -43,7 +43,7 @@ pub(super) fn prepare(data: &Dataset, settings: &Settings) -> Result<Prepared> {
     let mut data = without_constants(&data, settings, &mut warnings)?;
     let found = outliers(&data);
     let cleared = without(&data, &found);
-    let codes = codes(&cleared);
+    let codes = codes(&data);
     // The jumps to and from a code are none of an angle.
     warnings.extend(wraps(&cleared, |state| codes.iter().all(|(coded, _)| *coded != state)));
     warnings.extend(codes.into_iter().map(|(_, warning)| warning));

@@ -1,9 +1,7 @@
 //! The results of the searches with one model after the other, and which of them is the best.
 
-use std::collections::BTreeSet;
-
 use super::candidates::Candidates;
-use super::equation::{Equation, Term, Tried};
+use super::equation::{Equation, Tried};
 use super::estimate::Estimate;
 use super::held_out::{self, HeldOut};
 use super::joint::NOISE_FLOORS;
@@ -25,12 +23,16 @@ const WORSE: f64 = 1.1;
 /// The factor by which the error on data held out must be smaller for that alone to decide, where no
 /// equations are exact.
 const BETTER: f64 = 0.7;
+/// The factor within which errors on data held out are of the same size.
+const SIZE: f64 = 3.0;
 /// The error on data held out beyond which equations predict nothing, and none better than others.
 const POOR: f64 = 0.3;
 /// The fraction of an equation's candidates that are in it from which on it may lack others, if there
 /// are at least so many.
 const NEARLY_ALL: f64 = 0.75;
 const FEW: usize = 6;
+/// The number of an equation's candidates from which on it may lack others if all are in it.
+const VERY_FEW: usize = 3;
 /// The fraction of an equation's candidates up to which it is sparse: an approximation takes more.
 const SPARSE: f64 = 0.25;
 /// How many times the noise of the smoothed data, and the smallest noise that a search
@@ -51,7 +53,7 @@ pub(super) struct Found<'a> {
 impl Found<'_> {
     /// Returns −2 log likelihood of the data, up to a constant, plus the square of the threshold
     /// for each term that is written.
-    fn score(&self, settings: &Settings) -> f64 {
+    pub fn score(&self, settings: &Settings) -> f64 {
         self.scores(settings).sum()
     }
 
@@ -99,6 +101,22 @@ impl Found<'_> {
             candidates >= FEW && present as f64 > NEARLY_ALL * candidates as f64
         };
         (0..self.estimate.rhs.states()).filter(is_saturated).collect()
+    }
+
+    /// Returns whether an equation may lack others than its candidates, because it has nearly all of them.
+    fn may_lack_others(&self) -> bool {
+        let is_full = |equation: usize| {
+            let (candidates, present) = self.counts(equation);
+            candidates >= VERY_FEW && present == candidates
+        };
+        !self.saturated().is_empty() || (0..self.estimate.rhs.states()).any(is_full)
+    }
+
+    /// Returns whether an equation is what a bounded link makes of no term at all.
+    fn is_void(&self) -> bool {
+        let links = self.estimate.rhs.links.iter();
+        let bounded = |link: &Link| !matches!(link, Link::Identity | Link::Ratio);
+        links.zip(self.estimate.written_terms()).any(|(link, terms)| bounded(link) && terms == 0)
     }
 
     /// Returns whether every equation has few of its candidates.
@@ -155,6 +173,12 @@ impl<'a> Results<'a> {
             }
             Err(error) => return Err(error),
         };
+        // What a link makes of nothing, such as a constant slope of 0.5, nobody has found.
+        if self.settings.automatic && found.is_void() {
+            let failure = "no term is significant".to_owned();
+            self.tried.push((Tried { model, cut_short, failure, ..Tried::default() }, None));
+            return Ok(());
+        }
         let tried = Tried {
             model,
             score: Some(found.score(self.settings)),
@@ -274,7 +298,7 @@ impl<'a> Results<'a> {
     }
 
     /// Returns whether richer models than those of this step need not be tried: the data obey the
-    /// best equations exactly, which do not have nearly all of their candidates, and a richer model of
+    /// best equations exactly, which do not have all or nearly all of their candidates, and a richer model of
     /// the step gave a result that has added nothing to them. (With all monomials of one degree more,
     /// whatever else is in the equations would show.) Where no richer one gave a result, because it is too
     /// large or takes too long, it is enough that the equations have few of their candidates.
@@ -284,7 +308,7 @@ impl<'a> Results<'a> {
             let richer = |found: &Found<'_>| found.model.place > best.model.place;
             let judged = self.found.iter().any(|found| of_step(found) && richer(found));
             let enough = judged || best.is_sparse();
-            best.is_exact() && best.saturated().is_empty() && !of_step(best) && enough
+            best.is_exact() && !best.may_lack_others() && !of_step(best) && enough
         })
     }
 
@@ -331,30 +355,30 @@ impl<'a> Results<'a> {
     }
 
     /// Returns the warning that equations with other terms, found with another model, are as good as the
-    /// best ones: their score is at most so much worse as a term must be worth, and as far as it is known
-    /// they also predict data held out about as well.
+    /// best ones: their score differs by less than a term must be worth, and what is known of their error on
+    /// data held out is of the same size.
     fn undecided(&self, best: usize) -> Option<String> {
         if !self.settings.automatic {
             return None;
         }
         let chosen = &self.found[best];
         let score = |found: &Found<'a>| found.score(self.settings);
-        let limit = score(chosen) + self.margin();
         let equations = chosen.estimate.equations();
         let predicts = |found: &Found<'a>| match (found.held_out, chosen.held_out) {
             (Some(HeldOut::Error(error)), Some(HeldOut::Error(before))) => {
-                is_as_good(error, before)
+                is_as_good(error, SIZE * before)
             }
             (held_out, _) => held_out != Some(HeldOut::CutShort),
         };
         let rivals = self.found.iter().enumerate().filter(|(_, found)| {
-            let good = found.is_exact() >= chosen.is_exact() && score(found) < limit;
+            let close = (score(found) - score(chosen)).abs() < self.margin();
+            let good = found.is_exact() >= chosen.is_exact() && close;
             good && predicts(found) && !same_terms(&found.estimate.equations(), &equations)
         });
         let (index, rival) = rivals.min_by(|a, b| score(a.1).total_cmp(&score(b.1)))?;
         let (tried, _) = self.tried.iter().find(|(_, found)| *found == Some(index))?;
         let others = rival.estimate.equations();
-        let differ = others.iter().zip(&equations).filter(|(a, b)| !has_same_terms(a, b));
+        let differ = others.iter().zip(&equations).filter(|(a, b)| !a.has_same_terms(b));
         let differ: Vec<String> = differ.map(|(equation, _)| equation.to_string()).collect();
         Some(warnings::undecided_model(
             &tried.model,
@@ -366,22 +390,7 @@ impl<'a> Results<'a> {
 }
 
 fn same_terms(a: &[Equation], b: &[Equation]) -> bool {
-    a.iter().zip(b).all(|(a, b)| has_same_terms(a, b))
-}
-
-/// Returns whether two equations differ in their coefficients only.
-fn has_same_terms(a: &Equation, b: &Equation) -> bool {
-    let factors = |terms: &[Term]| -> BTreeSet<Vec<String>> {
-        terms.iter().map(|term| term.factors.clone()).collect()
-    };
-    // A ratio without a denominator is none.
-    let link = |equation: &Equation| match equation.link {
-        Link::Ratio if equation.denominator.is_empty() => Link::Identity,
-        link => link,
-    };
-    link(a) == link(b)
-        && factors(&a.terms) == factors(&b.terms)
-        && factors(&a.denominator) == factors(&b.denominator)
+    a.iter().zip(b).all(|(a, b)| a.has_same_terms(b))
 }
 
 /// Returns whether equations with this error on data held out predict about as well as others with the

@@ -209,7 +209,7 @@ pub(super) fn unidentified(hidden: &str, root: &str) -> String {
     format!(
         "`{hidden}` cannot be identified with these terms: where its equation holds only up to \
          disturbances, it is hardly more than a derivative of the smoothed `{root}`; its equation may \
-         be a ratio, or need terms of one's own"
+         be a ratio, or need a higher degree or terms of one's own"
     )
 }
 

@@ -1,0 +1,64 @@
+//! Constraints on coefficients that the data contradict: other terms may stand in for what a false
+//! constraint excludes, and the fit alone may look good. So the equations are searched for without the
+//! constraints too, and the scores compared.
+
+use std::ops::ControlFlow;
+
+use super::equation::Equation;
+use super::progress::{Progress, Reporter};
+use super::ranking::Found;
+use super::settings::Settings;
+use crate::{Error, Result};
+
+/// The part of what a term must be worth by which equations without the constraints must be better.
+const MARGIN: f64 = 0.5;
+
+/// Returns the settings without the constraints that the caller gave.
+pub(super) fn without_constraints(settings: &Settings) -> Settings {
+    Settings {
+        known: vec![],
+        positive: vec![],
+        negative: vec![],
+        equal: vec![],
+        ..settings.clone()
+    }
+}
+
+/// Returns the warning that the data contradict the constraints, if the equations that `search` finds
+/// without them explain the data better. What was found stands, whatever keeps this search from its end.
+///
+/// # Errors
+/// [`Error::Interrupted`].
+pub(super) fn warning<'a>(
+    found: &Found<'_>,
+    settings: &Settings,
+    search: impl FnOnce(&mut Reporter<'_, '_>) -> Result<Found<'a>>,
+    progress: &mut Reporter<'_, '_>,
+) -> Result<Option<String>> {
+    let mut relay = |seen: &Progress<'_>| {
+        let stage = format!("without constraints: {}", seen.stage);
+        match progress.relay(seen.fraction, &stage) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    };
+    let free = match search(&mut Reporter::new(&mut relay)) {
+        Ok(free) => free,
+        Err(Error::Interrupted) => return Err(Error::Interrupted),
+        Err(_) => return Ok(None),
+    };
+    let penalty = settings.threshold * settings.threshold;
+    let difference = found.score(settings) - free.score(settings);
+    let sharper = free.estimate.is_exact() && !found.estimate.is_exact();
+    if !(sharper || difference > MARGIN * penalty) {
+        return Ok(None);
+    }
+    let (held, others) = (found.estimate.equations(), free.estimate.equations());
+    let differ = |(a, b): &(&Equation, &Equation)| !a.has_same_terms(b) || a.has_known_terms();
+    let changed = held.iter().zip(&others).filter(differ).map(|(_, other)| other.to_string());
+    Ok(Some(format!(
+        "the data contradict the constraints: without them they give {}, with a score that is lower by \
+         {difference:.1}, of which {penalty:.0} would decide a term",
+        changed.collect::<Vec<_>>().join(" and ")
+    )))
+}
