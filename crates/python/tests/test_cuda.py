@@ -10,7 +10,7 @@ from cuda_double import Computing, CudaTensor, load
 from problems import ROWS, inputs
 
 import mechanistic
-from mechanistic.torch import SolveError, SolveWarning, _operators, solve_ode
+from mechanistic.torch import SolveError, SolveWarning, _calls, solve_ode
 
 pytestmark = pytest.mark.skipif(
     "CUDA_SIM_LIBRARY" not in os.environ, reason="CUDA_SIM_LIBRARY names no simulated driver"
@@ -59,26 +59,26 @@ def test_solution_and_derivatives_are_those_of_the_cpu(driver, dtype, tolerance,
     here = [x.detach().to(dtype) for x in inputs(shared=shared)]
     key = mechanistic._options.key(slack=(1.0, 0.5))
     constants = (*SIZES, key)
-    z, epsilon, status, token = _operators._solve_now(*here, *constants)
+    z, epsilon, status, token = _calls.solve_now(*here, *constants)
     w, w_epsilon = noise(*z.shape, dtype=dtype), noise(3, dtype=dtype, seed=4)
     directions = [noise(*x.shape, dtype=dtype, seed=5 + i) for i, x in enumerate(here)]
     expected = [
         z,
         epsilon,
-        *_operators._vjp_now(*here, token, w, w_epsilon, 15, *constants),
-        *_operators._jvp_now(*here, token, *directions, *constants),
-        *_operators._second_now(*here, token, *directions, w, w_epsilon, *constants),
+        *_calls.vjp_now(*here, token, w, w_epsilon, 15, *constants),
+        *_calls.jvp_now(*here, token, *directions, *constants),
+        *_calls.second_now(*here, token, *directions, w, w_epsilon, *constants),
     ]
 
     there, moved = on_device(driver, here), on_device(driver, directions)
-    z, epsilon, status, token = _operators._solve_now(*there, *constants)
+    z, epsilon, status, token = _calls.solve_now(*there, *constants)
     w, w_epsilon = on_device(driver, (w, w_epsilon))
     found = [
         z,
         epsilon,
-        *_operators._vjp_now(*there, token, w, w_epsilon, 15, *constants),
-        *_operators._jvp_now(*there, token, *moved, *constants),
-        *_operators._second_now(*there, token, *moved, w, w_epsilon, *constants),
+        *_calls.vjp_now(*there, token, w, w_epsilon, 15, *constants),
+        *_calls.jvp_now(*there, token, *moved, *constants),
+        *_calls.second_now(*there, token, *moved, w, w_epsilon, *constants),
     ]
     assert len(found) == len(expected) == 12
     for one, other in zip(found, expected):
@@ -112,8 +112,8 @@ def test_a_system_that_cannot_be_solved_has_no_second_derivatives(driver):
     directions = [noise(*x.shape, seed=5 + i) for i, x in enumerate(here)]
 
     def second(tensors, moved, w):
-        *_, token = _operators._solve_now(*tensors, *constants)
-        return _operators._second_now(*tensors, token, *moved, w, None, *constants)
+        *_, token = _calls.solve_now(*tensors, *constants)
+        return _calls.second_now(*tensors, token, *moved, w, None, *constants)
 
     found = second(on_device(driver, here), on_device(driver, directions), CudaTensor.of(driver, w))
     for one, other in zip(found, second(here, directions, w)):
@@ -124,10 +124,10 @@ def test_a_system_that_cannot_be_solved_has_no_second_derivatives(driver):
 def test_gradients_that_nobody_needs_are_not_computed(driver):
     there = on_device(driver, inputs())
     constants = (*SIZES, mechanistic._options.key())
-    z, _, _, token = _operators._solve_now(*there, *constants)
+    z, _, _, token = _calls.solve_now(*there, *constants)
     w = CudaTensor.of(driver, noise(*z.shape))
-    all_four = _operators._vjp_now(*there, token, w, None, 0b1111, *constants)
-    two = _operators._vjp_now(*there, token, w, None, 0b1001, *constants)
+    all_four = _calls.vjp_now(*there, token, w, None, 0b1111, *constants)
+    two = _calls.vjp_now(*there, token, w, None, 0b1001, *constants)
     assert [x.numel() for x in two] == [all_four[0].numel(), 0, 0, all_four[3].numel()]
     assert torch.equal(two[0].host(), all_four[0].host())
     assert torch.equal(two[3].host(), all_four[3].host())
@@ -208,8 +208,8 @@ def test_a_graph_captures_a_solve_and_its_gradients(driver):
     w = CudaTensor.of(driver, torch.ones(3, 6, 2, 4, dtype=torch.float64))
 
     def work():
-        z, _, _, token = _operators._solve_now(*there, *SIZES, key)
-        return z, token, _operators._vjp_now(*there, token, w, None, 15, *SIZES, key)
+        z, _, _, token = _calls.solve_now(*there, *SIZES, key)
+        return z, token, _calls.vjp_now(*there, token, w, None, 15, *SIZES, key)
 
     work()  # As PyTorch asks for before a capture: the solver is there then.
     stream, relaxed = ctypes.c_void_p(driver.stream), ctypes.c_int(2)

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 import mechanistic
 from mechanistic import Status
-from mechanistic.torch import OdeLayer, Solution, SolveError, SolveWarning, _operators, solve_ode
+from mechanistic.torch import OdeLayer, Solution, SolveError, SolveWarning, _calls, solve_ode
 
 DOUBLE = torch.float64
 
@@ -193,12 +193,12 @@ def test_solvers_are_used_again():
 def test_a_factor_that_is_gone_is_computed_again():
     c, b, v, s = (x.detach() for x in inputs())
     key = mechanistic._options.key()
-    z, _, _, token = _operators._solve_now(c, b, v, s, 3, 6, 1, key)
+    z, _, _, token = _calls.solve_now(c, b, v, s, 3, 6, 1, key)
     rest = (torch.ones_like(z), None, 15, 3, 6, 1, key)
-    expected = _operators._vjp_now(c, b, v, s, token, *rest)
+    expected = _calls.vjp_now(c, b, v, s, token, *rest)
     copied = token.clone()
     del token
-    for found, gradient in zip(_operators._vjp_now(c, b, v, s, copied, *rest), expected):
+    for found, gradient in zip(_calls.vjp_now(c, b, v, s, copied, *rest), expected):
         assert torch.equal(found, gradient)
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from . import _native, _options, _shapes
+from . import _lanes, _native, _options, _shapes
 
 __all__ = ["solve"]
 
@@ -193,20 +193,15 @@ def _vjp_now(constants: Constants, *arguments: Any) -> Arrays:
     *inputs, cotangents = arguments
     count, systems, points = cotangents.shape[:3]
     call = functools.partial(_vjp_call, constants)
-    copies = min(count, _LANES // systems) if points <= _SHORT else 1
-    if copies <= 1:
+    block = inputs[0].shape[3] * cotangents.shape[4]
+    copies = _lanes.copies(count, systems, points, block, False)
+    if copies == 1:
         return call(*arguments)
     of_each = -(-count // copies)
     padding = ((0, copies * of_each - count), *((0, 0),) * 4)
     of_copies = _split(jax.numpy.pad(cotangents, padding), copies, of_each)
     gradients = _vjp_of_samples(call, copies, (False,) * 4, inputs, of_copies)
     return tuple([_join(gradient)[:count] for gradient in gradients])
-
-
-#: The solver computes on eight systems at a time, also where there are fewer. Where several cotangents
-#: belong to fewer, it therefore solves copies of them, and each sweep takes a cotangent for every copy.
-#: Of more points than these, it computes on pieces of the time axis instead, and copies no longer pay.
-_LANES, _SHORT = 8, 512
 
 
 def _vjp_call(constants: Constants, *arguments: Any) -> Arrays:

@@ -19,20 +19,16 @@ is solved once more.
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from .. import _native, _options, _status
-from . import _second
+from .. import _lanes
+from . import _calls
 
 Maybe = Tensor | None
-Inputs = Sequence[Tensor]
 
 
 def solve(
@@ -46,215 +42,6 @@ def solve(
         operator = _Solve.apply if _is_transformed() else _PlainSolve.apply
     z, epsilon, status, _ = operator(c, b, v, s, systems, points, extra, key)
     return z, epsilon, status
-
-
-# --- calls of the native solver ------------------------------------------------------------------
-
-
-def _sizes(inputs: Inputs, systems: int, points: int, extra: int) -> Any:
-    c, b, v, s = inputs
-    steps = tuple(s.shape) if s.dim() == 3 else (*s.shape, 1)
-    return (systems, points, extra, tuple(c.shape), tuple(b.shape), tuple(v.shape), steps)
-
-
-def _addresses(tensors: Sequence[Maybe]) -> tuple[int, ...]:
-    return tuple([0 if x is None else x.data_ptr() for x in tensors])
-
-
-def _location(x: Tensor, wait: bool = False) -> tuple[int, int, bool] | int:
-    """Returns where a tensor lies, as the native solver takes it: the number of the CUDA device, its
-    present stream, and whether to wait for the statuses; or on the CPU, how many threads PyTorch
-    computes on in this thread."""
-    if x.is_cpu:
-        return torch.get_num_threads()
-    return x.device.index, int(torch.cuda.current_stream(x.device).cuda_stream), wait
-
-
-def _dense(x: Maybe) -> Maybe:
-    """Returns the tensor in row-major order, with its signs in memory, at an address that is a
-    multiple of the size of its numbers.
-
-    What is returned may be a copy: keep it in a variable for as long as its address is in use.
-    """
-    if x is None:
-        return None
-    x = x.contiguous().resolve_neg()
-    return x.clone() if x.data_ptr() % x.element_size() else x
-
-
-def _empty_solution(c: Tensor, systems: int, points: int, extra: int) -> tuple[Tensor, Tensor]:
-    z = c.new_empty(systems, points, c.shape[3], c.shape[4] + extra)
-    return z, c.new_empty(systems)
-
-
-def _solve_now(
-    c: Tensor, b: Tensor, v: Tensor, s: Tensor, systems: int, points: int, extra: int, key: str
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    inputs = [_dense(x) for x in (c, b, v, s)]
-    native, options = _options.parse(key)
-    z, epsilon = _empty_solution(c, systems, points, extra)
-    status = c.new_empty(systems, dtype=torch.int32)
-    factor, failed = _native.solve(
-        c.dtype == torch.float64,
-        _sizes((c, b, v, s), systems, points, extra),
-        native,
-        _addresses(inputs),
-        (z.data_ptr(), epsilon.data_ptr(), status.data_ptr()),
-        # A caller whom the statuses do not concern does not wait for the device.
-        _location(c, wait=options.check != "ignore"),
-    )
-    if failed:
-        _status.report(factor, options.check)
-    return z, epsilon, status, torch.from_numpy(np.asarray(factor))
-
-
-def _factor(
-    inputs: Sequence[Tensor], token: Tensor, systems: int, points: int, extra: int, key: str
-) -> _native.Factor:
-    """Returns the factor of a token, or that of a new solve where it is gone."""
-    native, _ = _options.parse(key)
-    sizes = _sizes(inputs, systems, points, extra)
-    double = inputs[0].dtype == torch.float64
-    c = inputs[0]
-    device = None if c.is_cpu else c.device.index
-    factor = _native.find(int(token.item()), double, sizes, native, device)
-    if factor is None:
-        factor, _ = _solve_again(inputs, systems, points, extra, key)
-    return factor
-
-
-def _solve_again(
-    inputs: Sequence[Tensor], systems: int, points: int, extra: int, key: str
-) -> tuple[_native.Factor, tuple[Tensor, Tensor]]:
-    """Returns the factor of a new solve, and its values and epsilon."""
-    native, _ = _options.parse(key)
-    c = inputs[0]
-    z, epsilon = _empty_solution(c, systems, points, extra)
-    status = c.new_empty(systems, dtype=torch.int32)
-    factor, _ = _native.solve(
-        c.dtype == torch.float64,
-        _sizes(inputs, systems, points, extra),
-        native,
-        _addresses(inputs),
-        (z.data_ptr(), epsilon.data_ptr(), status.data_ptr()),
-        _location(c),
-    )
-    return factor, (z, epsilon)
-
-
-def _vjp_now(
-    c: Tensor,
-    b: Tensor,
-    v: Tensor,
-    s: Tensor,
-    token: Tensor,
-    w: Tensor,
-    w_epsilon: Tensor | None,
-    needs: int,
-    systems: int,
-    points: int,
-    extra: int,
-    key: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    inputs: list[Any] = [_dense(x) for x in (c, b, v, s)]
-    gradients = [
-        torch.empty_like(x) if needs >> i & 1 else x.new_empty(0) for i, x in enumerate(inputs)
-    ]
-    cotangent = [_dense(w), _dense(w_epsilon)]
-    _factor(inputs, token, systems, points, extra, key).vjp(
-        _addresses(inputs),
-        _addresses(cotangent),
-        tuple([x.data_ptr() if needs >> i & 1 else 0 for i, x in enumerate(gradients)]),
-        _location(c),
-    )
-    return gradients[0], gradients[1], gradients[2], gradients[3]
-
-
-def _jvp_now(
-    c: Tensor,
-    b: Tensor,
-    v: Tensor,
-    s: Tensor,
-    token: Tensor,
-    dc: Maybe,
-    db: Maybe,
-    dv: Maybe,
-    ds: Maybe,
-    systems: int,
-    points: int,
-    extra: int,
-    key: str,
-) -> tuple[Tensor, Tensor]:
-    inputs: list[Any] = [_dense(x) for x in (c, b, v, s)]
-    directions = [_dense(x) for x in (dc, db, dv, ds)]
-    z, epsilon = _empty_solution(c, systems, points, extra)
-    _factor(inputs, token, systems, points, extra, key).jvp(
-        _addresses(inputs), _addresses(directions), _addresses((z, epsilon)), _location(c)
-    )
-    return z, epsilon
-
-
-def _second_now(
-    c: Tensor,
-    b: Tensor,
-    v: Tensor,
-    s: Tensor,
-    token: Tensor,
-    dc: Maybe,
-    db: Maybe,
-    dv: Maybe,
-    ds: Maybe,
-    w: Maybe,
-    w_epsilon: Maybe,
-    systems: int,
-    points: int,
-    extra: int,
-    key: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    inputs: list[Any] = [_dense(x) for x in (c, b, v, s)]
-    directions: list[Any] = [
-        torch.zeros_like(x) if d is None else _dense(d) for x, d in zip(inputs, (dc, db, dv, ds))
-    ]
-    # The values are needed too, which no factor keeps.
-    factor, (z, epsilon) = _solve_again(inputs, systems, points, extra, key)
-    cotangent: Any = (
-        torch.zeros_like(z) if w is None else _dense(w),
-        torch.zeros_like(epsilon) if w_epsilon is None else _dense(w_epsilon),
-    )
-    addresses, location = _addresses(inputs), _location(c)
-    g = torch.empty_like(z), torch.empty_like(epsilon)
-    factor.inverse(addresses, _addresses(cotangent), _addresses(g), location)
-    dz = torch.empty_like(z), torch.empty_like(epsilon)
-    factor.jvp(addresses, _addresses(directions), _addresses(dz), location)
-    native, options = _options.parse(key)
-    own, left = _second.own_part(
-        inputs, directions, (z, epsilon), dz, g, native, options, extra
-    )
-    gradients = [torch.empty_like(x) for x in inputs]
-    left_over = [_dense(x) for x in left]
-    factor.vjp(addresses, _addresses(left_over), _addresses(gradients), location)
-    total = [gradient + part for gradient, part in zip(gradients, own)]
-    return total[0], total[1], total[2], total[3]
-
-
-def _share_threads() -> None:
-    """Lets large solves run on the threads of OpenMP that PyTorch's own operations run on: while these
-    wait for the next one, they leave no room for others.
-
-    Which OpenMP that is, the dynamic linker has chosen: what the whole process sees goes before what
-    PyTorch brings along."""
-    if sys.platform != "linux" or not torch.backends.openmp.is_available():  # type: ignore[no-untyped-call]
-        return
-    for library in (None, torch._C.__file__):
-        try:
-            parallel = ctypes.CDLL(library).GOMP_parallel
-        except (OSError, AttributeError):
-            continue
-        _native.use_openmp(ctypes.cast(parallel, ctypes.c_void_p).value or 0)
-        return
-
-
-_share_threads()
 
 
 # --- vmap ----------------------------------------------------------------------------------------
@@ -271,39 +58,63 @@ def _vmap(
     in_dims: Sequence[int | None],
     *arguments: Any,
 ) -> tuple[Any, Any]:
-    """Applies an operator to samples along another axis: all at once, as one larger batch; or one
-    after the other, with the same factor, if only cotangents or directions differ. The first four
-    arguments are the inputs, and the one at ``place`` is B."""
-    width, systems = info.batch_size, arguments[place]
+    """Applies an operator to samples along another axis: all at once, as one larger batch; or, if only
+    cotangents or directions differ, in rounds with the same factor, each of one sample or, on the CPU,
+    of as many as there are copies of the systems. The first four arguments are the inputs, and the
+    one at ``place`` is B."""
+    width, (systems, points, extra, key) = info.batch_size, arguments[place : place + 4]
     token = 4 if place > 4 else None
     tensors = [i for i, x in enumerate(arguments) if isinstance(x, Tensor) and i != token]
     moved = list(arguments)
     for i in tensors:
         dim = in_dims[i]
         moved[i] = arguments[i][None] if dim is None else arguments[i].movedim(dim, 0)
-    if all(dim is None for dim in in_dims[:4]):
-        samples = []
-        for sample in range(width):
-            of_sample = list(arguments)
-            for i in tensors:
-                of_sample[i] = moved[i][0 if in_dims[i] is None else sample]
-            samples.append(operator(*of_sample))
-        return tuple(torch.stack(parts) for parts in zip(*samples)), (0,) * len(kinds)
     own = [moved[i].shape[1] for i in range(4)]
-    for i in tensors:
-        rest = moved[i].shape[2:]
-        moved[i] = moved[i].expand(width, systems, *rest).reshape(width * systems, *rest)
-    moved[place] = width * systems
+    together, c = width, arguments[0]
+    if all(dim is None for dim in in_dims[:4]):
+        block = c.shape[3] * (c.shape[4] + extra)
+        together = _lanes.copies(width, systems, points, block, True) if c.is_cpu else 1
+    rounds = max(1, -(-width // max(1, together)))  # One too where there is no sample.
+    moved[:4] = [_fold(x, together, systems) for x in moved[:4]]
+    moved[place] = together * systems
+    if token is not None and rounds > 1 and together > 1:
+        (moved[token],) = _Factored.apply(*moved[:4], moved[place], points, extra, key)
     results = []
-    for kind, x in zip(kinds, operator(*moved)):
+    for number in range(rounds):
+        of_round = list(moved)
+        for i in tensors[4:]:
+            x = moved[i]
+            if in_dims[i] is not None:
+                x = _padded(x[number * together :][:together], together)
+            of_round[i] = _fold(x, together, systems)
+        results.append(operator(*of_round))
+    outputs = []
+    for kind, parts in zip(kinds, zip(*results)):
+        x = torch.cat(parts) if rounds > 1 else parts[0]
         if kind == _TOKEN:
-            results.append(x)
+            outputs.append(x)
         elif x.shape[0] == 0:  # A gradient that is not needed.
-            results.append(x.new_empty(width, 0))
+            outputs.append(x.new_empty(width, 0))
         else:
-            x = x.reshape(width, systems, *x.shape[1:])
-            results.append(x.sum(1, keepdim=True) if kind >= 0 and own[kind] < systems else x)
-    return tuple(results), tuple(None if kind == _TOKEN else 0 for kind in kinds)
+            count = rounds * together
+            x = x.reshape(count, x.shape[0] // count, *x.shape[1:])[:width]
+            is_sum = kind >= 0 and own[kind] < x.shape[1]
+            outputs.append(x.sum(1, keepdim=True) if is_sum else x)
+    return tuple(outputs), tuple(None if kind == _TOKEN else 0 for kind in kinds)
+
+
+def _fold(x: Tensor, width: int, systems: int) -> Tensor:
+    """Makes one axis of that of the samples, which may share the tensor, and that of the systems."""
+    if width == 1:
+        return x[0]
+    rest = x.shape[2:]
+    return x.expand(width, systems, *rest).reshape(width * systems, *rest)
+
+
+def _padded(x: Tensor, width: int) -> Tensor:
+    """Appends zeros, so that there are as many samples."""
+    missing = width - x.shape[0]
+    return torch.cat([x, x.new_zeros(missing, *x.shape[1:])]) if missing else x
 
 
 # --- Functions of autograd -----------------------------------------------------------------------
@@ -316,6 +127,27 @@ _is_transformed: Callable[[], bool] = getattr(
 )
 
 
+# `torch.autograd.grad(..., is_grads_batched=True)`, and so `torch.autograd.functional` with `vectorize`,
+# batch cotangents by an older vmap, which does not know Functions: they get its tensors as they are.
+_is_batched: Callable[[Any], bool] = getattr(
+    torch._C._functorch, "is_legacy_batchedtensor", lambda x: False
+)
+
+
+def _apply(function: Any, *arguments: Any) -> Any:
+    """Applies a Function to arguments of which some may be batched by the older vmap."""
+    batched = [isinstance(x, Tensor) and _is_batched(x) for x in arguments]
+    if not any(batched):
+        return function.apply(*arguments)
+    level = torch._C._vmapmode_increment_nesting() - 1
+    torch._C._vmapmode_decrement_nesting()
+    # The 0 in place of the number of samples, which the tensors know.
+    whole = [torch._remove_batch_dim(x, level, 0, 0) if y else x for x, y in zip(arguments, batched)]
+    in_dims = tuple([0 if y else None for y in batched])
+    results = torch.func.vmap(function.apply, in_dims)(*whole)
+    return tuple([torch._add_batch_dim(x, 0, level) for x in results])
+
+
 def _needed(ctx: Any) -> int:
     return sum(1 << i for i in range(4) if ctx.needs_input_grad[i])
 
@@ -325,7 +157,7 @@ class _Solve(torch.autograd.Function):
 
     @staticmethod
     def forward(*arguments: Any) -> Any:
-        return _solve_now(*arguments)
+        return _calls.solve_now(*arguments)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -339,7 +171,7 @@ class _Solve(torch.autograd.Function):
     def backward(ctx: Any, w: Maybe, w_epsilon: Maybe, *_: Any) -> Any:
         # Without a graph of the backward pass there is nothing to differentiate or to transform.
         plain = not (torch.is_grad_enabled() or _is_transformed())
-        return _solve_backward(ctx, _vjp_now if plain else _Vjp.apply, w, w_epsilon)
+        return _solve_backward(ctx, _calls.vjp_now if plain else None, w, w_epsilon)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
@@ -351,12 +183,32 @@ class _Solve(torch.autograd.Function):
         return _vmap(_Solve.apply, (_PART, _PART, _PART, _TOKEN), 4, info, in_dims, *arguments)
 
 
+class _Factored(torch.autograd.Function):
+    """(c, b, v, s, B, N, extra, key) → token, where nobody needs the solution."""
+
+    @staticmethod
+    def forward(*arguments: Any) -> Any:
+        return (_calls.factor_now(*arguments),)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.mark_non_differentiable(*output)
+
+    @staticmethod
+    def jvp(ctx: Any, *_: Any) -> Any:
+        return (None,)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *arguments: Any) -> Any:
+        return _vmap(_Factored.apply, (_TOKEN,), 4, info, in_dims, *arguments)
+
+
 class _PlainSolve(torch.autograd.Function):
     """``_Solve`` where nothing is transformed by ``torch.func``."""
 
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> Any:
-        output = _solve_now(*arguments)
+        output = _calls.solve_now(*arguments)
         _Solve.setup_context(ctx, arguments, output)
         return output
 
@@ -364,14 +216,19 @@ class _PlainSolve(torch.autograd.Function):
     jvp = staticmethod(_Solve.jvp)
 
 
-def _solve_backward(ctx: Any, vjp: Callable[..., Any], w: Maybe, w_epsilon: Maybe) -> Any:
+def _solve_backward(ctx: Any, plain: Callable[..., Any] | None, w: Maybe, w_epsilon: Maybe) -> Any:
+    """Returns the gradients, by an operator without derivatives if that is enough."""
     if w is None and w_epsilon is None:
         return (None,) * 8
     *inputs, token = ctx.saved_tensors
     systems, points, extra, _ = ctx.constants
     if w is None:
         w = _zeros_like_solution(inputs[0], systems, points, extra)
-    gradients = vjp(*inputs, token, w, w_epsilon, _needed(ctx), *ctx.constants)
+    arguments = (*inputs, token, w, w_epsilon, _needed(ctx), *ctx.constants)
+    if plain and not (_is_batched(w) or (w_epsilon is not None and _is_batched(w_epsilon))):
+        gradients = plain(*arguments)
+    else:
+        gradients = _apply(_Vjp, *arguments)
     wanted = (x if ctx.needs_input_grad[i] else None for i, x in enumerate(gradients))
     return (*wanted, None, None, None, None)
 
@@ -385,7 +242,7 @@ class _Vjp(torch.autograd.Function):
 
     @staticmethod
     def forward(*arguments: Any) -> Any:
-        return _vjp_now(*arguments)
+        return _calls.vjp_now(*arguments)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -434,10 +291,10 @@ def _vjp_backward(ctx: Any, *directions: Any) -> Any:
         return nothing
     second: Sequence[Maybe] = (None,) * 4
     if any(ctx.needs_input_grad[:4]):
-        second = _Second.apply(*inputs, token, *wanted, w, w_epsilon, *constants)
+        second = _apply(_Second, *inputs, token, *wanted, w, w_epsilon, *constants)
     dz: Sequence[Maybe] = (None, None)
     if any(ctx.needs_input_grad[5:7]):
-        dz = _Jvp.apply(*inputs, token, *wanted, *constants)
+        dz = _apply(_Jvp, *inputs, token, *wanted, *constants)
     gradients = (*second, None, *dz, *nothing[7:])
     return tuple([x if need else None for x, need in zip(gradients, ctx.needs_input_grad)])
 
@@ -447,7 +304,7 @@ class _Jvp(torch.autograd.Function):
 
     @staticmethod
     def forward(*arguments: Any) -> Any:
-        return _jvp_now(*arguments)
+        return _calls.jvp_now(*arguments)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -463,12 +320,12 @@ class _Jvp(torch.autograd.Function):
             return (None,) * 13
         second: Sequence[Maybe] = (None,) * 4
         if any(ctx.needs_input_grad[:4]):
-            second = _Second.apply(*inputs, token, *directions, w, w_epsilon, *ctx.constants)
+            second = _apply(_Second, *inputs, token, *directions, w, w_epsilon, *ctx.constants)
         needs = sum(1 << i for i in range(4) if ctx.needs_input_grad[5 + i])
         first: Sequence[Maybe] = (None,) * 4
         if needs:
             w = _zeros_like_solution(inputs[0], *ctx.constants[:3]) if w is None else w
-            first = _Vjp.apply(*inputs, token, w, w_epsilon, needs, *ctx.constants)
+            first = _apply(_Vjp, *inputs, token, w, w_epsilon, needs, *ctx.constants)
         gradients = (*second, None, *first, None, None, None, None)
         return tuple([x if need else None for x, need in zip(gradients, ctx.needs_input_grad)])
 
@@ -482,7 +339,7 @@ class _Second(torch.autograd.Function):
 
     @staticmethod
     def forward(*arguments: Any) -> Any:
-        return _second_now(*arguments)
+        return _calls.second_now(*arguments)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -515,9 +372,8 @@ class _TracedSolve(_Solve):
     @staticmethod
     def backward(ctx: Any, w: Maybe, w_epsilon: Maybe, *_: Any) -> Any:
         # With a graph of the backward pass, which is not compiled, it must have derivatives.
-        differentiated = torch.is_grad_enabled()
-        vjp = _Vjp.apply if differentiated else torch.ops.mechanistic.vjp.default
-        return _solve_backward(ctx, vjp, w, w_epsilon)
+        plain = None if torch.is_grad_enabled() else torch.ops.mechanistic.vjp.default
+        return _solve_backward(ctx, plain, w, w_epsilon)
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *arguments: Any) -> Any:
@@ -541,15 +397,15 @@ def _define(name: str, keys: Any, work: Callable[..., Any]) -> None:
     torch.library.impl(name, keys, work)
 
 
-_define("mechanistic::solve", ("cpu", "cuda"), _solve_now)
-_define("mechanistic::vjp", ("cpu", "cuda"), _vjp_now)
+_define("mechanistic::solve", ("cpu", "cuda"), _calls.solve_now)
+_define("mechanistic::vjp", ("cpu", "cuda"), _calls.vjp_now)
 _define("mechanistic::traced_solve", "CompositeImplicitAutograd", _traced_solve)
 
 
 def _fake_solve(
     c: Any, b: Any, v: Any, s: Any, systems: int, points: int, extra: int, key: str
 ) -> Any:
-    z, epsilon = _empty_solution(c, systems, points, extra)
+    z, epsilon = _calls.empty_solution(c, systems, points, extra)
     status = c.new_empty(systems, dtype=torch.int32)
     return z, epsilon, status, torch.empty(1, dtype=torch.int64, device="cpu")
 

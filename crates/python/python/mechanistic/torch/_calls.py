@@ -1,0 +1,234 @@
+"""Calls of the native solver with tensors whose inputs have one leading axis, (B or 1, ...)."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import _native, _options, _status
+from . import _second
+
+Maybe = Tensor | None
+Inputs = Sequence[Tensor]
+
+
+
+def _sizes(inputs: Inputs, systems: int, points: int, extra: int) -> Any:
+    c, b, v, s = inputs
+    steps = tuple(s.shape) if s.dim() == 3 else (*s.shape, 1)
+    return (systems, points, extra, tuple(c.shape), tuple(b.shape), tuple(v.shape), steps)
+
+
+def _addresses(tensors: Sequence[Maybe]) -> tuple[int, ...]:
+    return tuple([0 if x is None else x.data_ptr() for x in tensors])
+
+
+def _location(x: Tensor, wait: bool = False) -> tuple[int, int, bool] | int:
+    """Returns where a tensor lies, as the native solver takes it: the number of the CUDA device, its
+    present stream, and whether to wait for the statuses; or on the CPU, how many threads PyTorch
+    computes on in this thread."""
+    if x.is_cpu:
+        return torch.get_num_threads()
+    return x.device.index, int(torch.cuda.current_stream(x.device).cuda_stream), wait
+
+
+def dense(x: Maybe) -> Maybe:
+    """Returns the tensor in row-major order, with its signs in memory, at an address that is a
+    multiple of the size of its numbers.
+
+    What is returned may be a copy: keep it in a variable for as long as its address is in use.
+    """
+    if x is None:
+        return None
+    x = x.contiguous().resolve_neg()
+    return x.clone() if x.data_ptr() % x.element_size() else x
+
+
+def empty_solution(c: Tensor, systems: int, points: int, extra: int) -> tuple[Tensor, Tensor]:
+    z = c.new_empty(systems, points, c.shape[3], c.shape[4] + extra)
+    return z, c.new_empty(systems)
+
+
+def solve_now(
+    c: Tensor, b: Tensor, v: Tensor, s: Tensor, systems: int, points: int, extra: int, key: str
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    inputs = [dense(x) for x in (c, b, v, s)]
+    native, options = _options.parse(key)
+    z, epsilon = empty_solution(c, systems, points, extra)
+    status = c.new_empty(systems, dtype=torch.int32)
+    factor, failed = _native.solve(
+        c.dtype == torch.float64,
+        _sizes((c, b, v, s), systems, points, extra),
+        native,
+        _addresses(inputs),
+        (z.data_ptr(), epsilon.data_ptr(), status.data_ptr()),
+        # A caller whom the statuses do not concern does not wait for the device.
+        _location(c, wait=options.check != "ignore"),
+    )
+    if failed:
+        _status.report(factor, options.check)
+    return z, epsilon, status, torch.from_numpy(np.asarray(factor))
+
+
+def _factor(
+    inputs: Sequence[Tensor], token: Tensor, systems: int, points: int, extra: int, key: str
+) -> _native.Factor:
+    """Returns the factor of a token, or that of a new solve where it is gone."""
+    native, _ = _options.parse(key)
+    sizes = _sizes(inputs, systems, points, extra)
+    double = inputs[0].dtype == torch.float64
+    c = inputs[0]
+    device = None if c.is_cpu else c.device.index
+    factor = _native.find(int(token.item()), double, sizes, native, device)
+    if factor is None:
+        factor, _ = solve_again(inputs, systems, points, extra, key)
+    return factor
+
+
+def solve_again(
+    inputs: Sequence[Tensor], systems: int, points: int, extra: int, key: str
+) -> tuple[_native.Factor, tuple[Tensor, Tensor]]:
+    """Returns the factor of a new solve, and its values and epsilon."""
+    native, _ = _options.parse(key)
+    c = inputs[0]
+    z, epsilon = empty_solution(c, systems, points, extra)
+    status = c.new_empty(systems, dtype=torch.int32)
+    factor, _ = _native.solve(
+        c.dtype == torch.float64,
+        _sizes(inputs, systems, points, extra),
+        native,
+        _addresses(inputs),
+        (z.data_ptr(), epsilon.data_ptr(), status.data_ptr()),
+        _location(c),
+    )
+    return factor, (z, epsilon)
+
+
+def factor_now(
+    c: Tensor, b: Tensor, v: Tensor, s: Tensor, systems: int, points: int, extra: int, key: str
+) -> Tensor:
+    """Returns the token of a solve of which nothing else is needed."""
+    inputs: list[Any] = [dense(x) for x in (c, b, v, s)]
+    factor, _ = solve_again(inputs, systems, points, extra, key)
+    return torch.from_numpy(np.asarray(factor))
+
+
+def vjp_now(
+    c: Tensor,
+    b: Tensor,
+    v: Tensor,
+    s: Tensor,
+    token: Tensor,
+    w: Tensor,
+    w_epsilon: Tensor | None,
+    needs: int,
+    systems: int,
+    points: int,
+    extra: int,
+    key: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    inputs: list[Any] = [dense(x) for x in (c, b, v, s)]
+    gradients = [
+        torch.empty_like(x) if needs >> i & 1 else x.new_empty(0) for i, x in enumerate(inputs)
+    ]
+    cotangent = [dense(w), dense(w_epsilon)]
+    _factor(inputs, token, systems, points, extra, key).vjp(
+        _addresses(inputs),
+        _addresses(cotangent),
+        tuple([x.data_ptr() if needs >> i & 1 else 0 for i, x in enumerate(gradients)]),
+        _location(c),
+    )
+    return gradients[0], gradients[1], gradients[2], gradients[3]
+
+
+def jvp_now(
+    c: Tensor,
+    b: Tensor,
+    v: Tensor,
+    s: Tensor,
+    token: Tensor,
+    dc: Maybe,
+    db: Maybe,
+    dv: Maybe,
+    ds: Maybe,
+    systems: int,
+    points: int,
+    extra: int,
+    key: str,
+) -> tuple[Tensor, Tensor]:
+    inputs: list[Any] = [dense(x) for x in (c, b, v, s)]
+    directions = [dense(x) for x in (dc, db, dv, ds)]
+    z, epsilon = empty_solution(c, systems, points, extra)
+    _factor(inputs, token, systems, points, extra, key).jvp(
+        _addresses(inputs), _addresses(directions), _addresses((z, epsilon)), _location(c)
+    )
+    return z, epsilon
+
+
+def second_now(
+    c: Tensor,
+    b: Tensor,
+    v: Tensor,
+    s: Tensor,
+    token: Tensor,
+    dc: Maybe,
+    db: Maybe,
+    dv: Maybe,
+    ds: Maybe,
+    w: Maybe,
+    w_epsilon: Maybe,
+    systems: int,
+    points: int,
+    extra: int,
+    key: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    inputs: list[Any] = [dense(x) for x in (c, b, v, s)]
+    directions: list[Any] = [
+        torch.zeros_like(x) if d is None else dense(d) for x, d in zip(inputs, (dc, db, dv, ds))
+    ]
+    # The values are needed too, which no factor keeps.
+    factor, (z, epsilon) = solve_again(inputs, systems, points, extra, key)
+    cotangent: Any = (
+        torch.zeros_like(z) if w is None else dense(w),
+        torch.zeros_like(epsilon) if w_epsilon is None else dense(w_epsilon),
+    )
+    addresses, location = _addresses(inputs), _location(c)
+    g = torch.empty_like(z), torch.empty_like(epsilon)
+    factor.inverse(addresses, _addresses(cotangent), _addresses(g), location)
+    dz = torch.empty_like(z), torch.empty_like(epsilon)
+    factor.jvp(addresses, _addresses(directions), _addresses(dz), location)
+    native, options = _options.parse(key)
+    own, left = _second.own_part(
+        inputs, directions, (z, epsilon), dz, g, native, options, extra
+    )
+    gradients = [torch.empty_like(x) for x in inputs]
+    left_over = [dense(x) for x in left]
+    factor.vjp(addresses, _addresses(left_over), _addresses(gradients), location)
+    total = [gradient + part for gradient, part in zip(gradients, own)]
+    return total[0], total[1], total[2], total[3]
+
+
+def _share_threads() -> None:
+    """Lets large solves run on the threads of OpenMP that PyTorch's own operations run on: while these
+    wait for the next one, they leave no room for others.
+
+    Which OpenMP that is, the dynamic linker has chosen: what the whole process sees goes before what
+    PyTorch brings along."""
+    if sys.platform != "linux" or not torch.backends.openmp.is_available():  # type: ignore[no-untyped-call]
+        return
+    for library in (None, torch._C.__file__):
+        try:
+            parallel = ctypes.CDLL(library).GOMP_parallel
+        except (OSError, AttributeError):
+            continue
+        _native.use_openmp(ctypes.cast(parallel, ctypes.c_void_p).value or 0)
+        return
+
+
+_share_threads()
