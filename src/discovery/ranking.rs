@@ -231,8 +231,9 @@ impl<'a> Results<'a> {
 
     /// Returns whether a result is better than one of a simpler model: whether it is exact where the
     /// other is not, or has a better score; and if the data chose it among models, whether it also
-    /// predicts data as well that neither was fitted to, if there are enough of them to hold some out.
-    /// Where its prediction took too long, it is not better.
+    /// predicts data as well that neither was fitted to. Where there are too few data to hold any out, too
+    /// few also to tell what is exact, it must have a better score; where its prediction took too long, it is
+    /// not better.
     fn is_better(
         &mut self,
         next: usize,
@@ -245,7 +246,7 @@ impl<'a> Results<'a> {
             let given = !self.settings.automatic && found.estimate.is_exact();
             (found.is_exact() || given, found.score(self.settings))
         };
-        let (was_exact, _) = quality(before);
+        let ((_, score), (was_exact, score_before)) = (quality(next), quality(before));
         let exceeds = self.exceeds(quality(next), quality(before));
         if !self.settings.automatic || (was_exact && !exceeds) {
             return Ok(exceeds);
@@ -256,7 +257,7 @@ impl<'a> Results<'a> {
                 // Then it must predict well, and not only as well as the other.
                 (HeldOut::Error(error), HeldOut::CutShort) => (error, 0.0),
                 (HeldOut::CutShort, _) => return Ok(false),
-                _ => return Ok(exceeds),
+                _ => return Ok(score < score_before - self.margin()),
             };
         let as_well = is_as_good(error, error_before);
         let [error, error_before] = [error, error_before].map(|error| f64::min(error, POOR));

@@ -56,21 +56,6 @@ fn a_false_constraint_is_contradicted() {
     }
 }
 
-/// What is told to be the gain is about the fall of χ² once the term may be there.
-#[test]
-fn a_term_is_worth_what_is_told_of_it() {
-    let field = |u: &[f64]| vec![-0.7 * u[0] - 0.05 * u[0] * u[0]];
-    let data = with_noise(sample(&["x"], field, &[5.0], uniform(400, 0.01)), 0.01, 0.0, 1);
-    let held = found(&data, &degree(1));
-    let told = warning(&held, &["candidates of x' may be missing"]).unwrap();
-    let by = told.split("`x^2` (by ").nth(1).unwrap().split(')').next().unwrap();
-    let by: f64 = by.parse().unwrap();
-    // −2 log likelihood of the values with the noise that each fit leaves.
-    let free = found(&data, &degree(2));
-    let fall = 2.0 * 400.0 * (held.noise[0] / free.noise[0]).ln();
-    assert!((0.5..2.0).contains(&(by / fall)), "{by} {fall} {held}{free}");
-}
-
 /// Functions of the caller's see the states, however much is asked besides.
 #[test]
 fn own_functions_get_no_other_arguments() {
