@@ -10,7 +10,8 @@ use super::ranking::Found;
 use super::settings::Settings;
 use crate::{Error, Result};
 
-/// The part of what a term must be worth by which equations without the constraints must be better.
+/// The part of what a term must be worth by which equations without the constraints must be better: they
+/// pay for a term where a constraint has given it.
 const MARGIN: f64 = 0.5;
 
 /// Returns the settings without the constraints that the caller gave.
@@ -49,16 +50,24 @@ pub(super) fn warning<'a>(
     };
     let penalty = settings.threshold * settings.threshold;
     let difference = found.score(settings) - free.score(settings);
-    let sharper = free.estimate.is_exact() && !found.estimate.is_exact();
-    if !(sharper || difference > MARGIN * penalty) {
-        return Ok(None);
-    }
+    let (exact, was_exact) = (free.estimate.is_exact(), found.estimate.is_exact());
+    let what = match (exact, was_exact) {
+        (true, false) => "which the data obey exactly, unlike those with them".to_owned(),
+        // Disturbances may follow the data where exact equations may not.
+        (false, true) => return Ok(None),
+        _ if difference > MARGIN * penalty => {
+            format!("with a score that is lower by {difference:.1}, which is much")
+        }
+        _ => return Ok(None),
+    };
     let (held, others) = (found.estimate.equations(), free.estimate.equations());
-    let differ = |(a, b): &(&Equation, &Equation)| !a.has_same_terms(b) || a.has_known_terms();
-    let changed = held.iter().zip(&others).filter(differ).map(|(_, other)| other.to_string());
+    let differ = |(a, b): &(&Equation, &Equation)| !a.has_same_terms(b);
+    let changed: Vec<&Equation> =
+        held.iter().zip(&others).filter(differ).map(|(_, other)| other).collect();
+    let told = if changed.is_empty() { others.iter().collect() } else { changed };
+    let told: Vec<String> = told.into_iter().map(Equation::to_string).collect();
     Ok(Some(format!(
-        "the data contradict the constraints: without them they give {}, with a score that is lower by \
-         {difference:.1}, of which {penalty:.0} would decide a term",
-        changed.collect::<Vec<_>>().join(" and ")
+        "the data contradict the constraints: a search without them gives {}, {what}",
+        told.join(" and ")
     )))
 }

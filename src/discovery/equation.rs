@@ -51,11 +51,6 @@ impl Equation {
             && factors(&self.terms) == factors(&other.terms)
             && factors(&self.denominator) == factors(&other.denominator)
     }
-
-    /// Returns whether the coefficient of a term was held fixed.
-    pub(super) fn has_known_terms(&self) -> bool {
-        self.terms.iter().any(|term| term.standard_error.is_none())
-    }
 }
 
 /// A trajectory of the data as the equations that were found reproduce it, at M times.

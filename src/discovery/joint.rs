@@ -75,8 +75,8 @@ pub(super) struct Joint<'a> {
     /// Whether the rows are corrected by the error of their discretization, which matters once the
     /// floor is lowered.
     correct_discretization: bool,
-    /// Unbiased noise with all terms while the weights of the equations are small, (K); empty until it is
-    /// known.
+    /// Unbiased noise while the weights of the equations are small, with all terms, or where those get
+    /// nowhere with the selected ones, (K); empty until it is known.
     reference: Vec<f64>,
     weights: Weights,
     solver: GaussNewton<'a>,

@@ -43,10 +43,17 @@ pub(super) fn prepare(data: &Dataset, settings: &Settings) -> Result<Prepared> {
     let mut data = without_constants(&data, settings, &mut warnings)?;
     let found = outliers(&data);
     let cleared = without(&data, &found);
-    let codes = codes(&data);
+    let left = codes(&cleared);
     // The jumps to and from a code are none of an angle.
-    warnings.extend(wraps(&cleared, |state| codes.iter().all(|(coded, _)| *coded != state)));
-    warnings.extend(codes.into_iter().map(|(_, warning)| warning));
+    warnings.extend(wraps(&cleared, |state| left.iter().all(|(coded, _)| *coded != state)));
+    // What a robust search leaves out need not be marked. Of all values, a spike may hide a code.
+    let mut named = if settings.robust { vec![] } else { codes(&data) };
+    for (state, warning) in left {
+        if named.iter().all(|(other, _)| *other != state) {
+            named.push((state, warning));
+        }
+    }
+    warnings.extend(named.into_iter().map(|(_, warning)| warning));
     warnings.extend(warning(&data, &found, settings.robust));
     let mut left_out = Vec::new();
     if settings.robust {

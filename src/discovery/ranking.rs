@@ -112,11 +112,11 @@ impl Found<'_> {
         !self.saturated().is_empty() || (0..self.estimate.rhs.states()).any(is_full)
     }
 
-    /// Returns whether an equation is what a bounded link makes of no term at all.
+    /// Returns whether an equation is what the logistic function makes of no term at all: a slope of 0.5.
     fn is_void(&self) -> bool {
         let links = self.estimate.rhs.links.iter();
-        let bounded = |link: &Link| !matches!(link, Link::Identity | Link::Ratio);
-        links.zip(self.estimate.written_terms()).any(|(link, terms)| bounded(link) && terms == 0)
+        let mut equations = links.zip(self.estimate.written_terms());
+        equations.any(|(link, terms)| *link == Link::Sigmoid && terms == 0)
     }
 
     /// Returns whether every equation has few of its candidates.
@@ -173,9 +173,10 @@ impl<'a> Results<'a> {
             }
             Err(error) => return Err(error),
         };
-        // What a link makes of nothing, such as a constant slope of 0.5, nobody has found.
+        // What the link makes of nothing, nobody has found.
         if self.settings.automatic && found.is_void() {
             let failure = "no term is significant".to_owned();
+            self.failure.get_or_insert(Error::Data(failure.clone()));
             self.tried.push((Tried { model, cut_short, failure, ..Tried::default() }, None));
             return Ok(());
         }
@@ -231,8 +232,8 @@ impl<'a> Results<'a> {
 
     /// Returns whether a result is better than one of a simpler model: whether it is exact where the
     /// other is not, or has a better score; and if the data chose it among models, whether it also
-    /// predicts data as well that neither was fitted to. Where there are too few data to hold any out, too
-    /// few also to tell what is exact, it must have a better score; where its prediction took too long, it is
+    /// predicts data as well that neither was fitted to. Where there are too few data to hold any out, it must
+    /// have a better score, because so few cannot tell either what is exact, unless only the other is; where its prediction took too long, it is
     /// not better.
     fn is_better(
         &mut self,
@@ -367,7 +368,7 @@ impl<'a> Results<'a> {
         let equations = chosen.estimate.equations();
         let predicts = |found: &Found<'a>| match (found.held_out, chosen.held_out) {
             (Some(HeldOut::Error(error)), Some(HeldOut::Error(before))) => {
-                is_as_good(error, SIZE * before)
+                error <= WELL.max(SIZE * before) || before >= POOR
             }
             (held_out, _) => held_out != Some(HeldOut::CutShort),
         };

@@ -31,6 +31,8 @@ use crate::cuda::Cuda;
 use crate::memory::ensure;
 use crate::{Cpu, Device, Error, Result};
 
+/// The most work of a search without the constraints, in units of about a nanosecond.
+const CONTRADICTION: f64 = 1e10;
 /// The fewest linearizations with all terms that a search needs.
 const LINEARIZATIONS: f64 = 15.0;
 
@@ -75,7 +77,8 @@ pub fn discover(
     let mut results = Results::new(settings);
     let to_judge: Vec<usize> = hidden.last(prepared.data.states.len()).collect();
     let again = usize::from(settings.automatic || views.len() > 1);
-    let parts = steps.len() + again + to_judge.len();
+    let constrained = usize::from(asked.is_constrained());
+    let parts = steps.len() + again + constrained + to_judge.len();
     for (index, Step { models, refused }) in steps.iter().enumerate() {
         progress.begin_part(index, parts);
         // What is exact has the terms of simpler models already.
@@ -114,6 +117,9 @@ pub fn discover(
     let values = prepared.data.values();
     found.warnings.extend(steps.get(1).and_then(|step| warnings::too_few(values, &step.models)));
     if settings.method == Method::Joint {
+        if constrained > 0 {
+            progress.begin_part(steps.len() + again, parts);
+        }
         let contradicted = contradicted(&found, &hidden, asked, &mut progress)?;
         let is_contradicted = contradicted.is_some();
         found.warnings.extend(contradicted);
@@ -217,18 +223,16 @@ fn contradicted(
     asked: &Settings,
     progress: &mut Reporter<'_, '_>,
 ) -> Result<Option<String>> {
-    if !asked.is_constrained() {
+    if !asked.is_constrained() || asked.threshold == 0.0 {
         return Ok(None);
     }
-    let View { data, .. } = found.view;
-    let measured = &data.states[..data.states.len() - hidden.names.len()];
+    let states = &found.view.data.states;
+    let measured = &states[..states.len() - hidden.names.len()];
     let free = hidden.defined(measured, &contradiction::without_constraints(asked));
-    let Ok(model) = Model::new(data, &free) else { return Ok(None) };
-    let links = found.model.links.clone();
-    let model = Model { links, ..hidden.restricted(model) };
-    let budget = Budget::new(f64::INFINITY);
-    let search =
-        |progress: &mut Reporter<'_, '_>| find(found.view, &model, None, &budget, &free, progress);
+    let budget = Budget::new(CONTRADICTION);
+    let search = |progress: &mut Reporter<'_, '_>| {
+        find(found.view, found.model, None, &budget, &free, progress)
+    };
     contradiction::warning(found, &free, search, progress)
 }
 

@@ -130,7 +130,7 @@ _is_transformed: Callable[[], bool] = getattr(
 # `torch.autograd.grad(..., is_grads_batched=True)`, and so `torch.autograd.functional` with `vectorize`,
 # batch cotangents by an older vmap, which does not know Functions: they get its tensors as they are.
 _is_batched: Callable[[Any], bool] = getattr(
-    torch._C._functorch, "is_legacy_batchedtensor", lambda x: False
+    getattr(torch._C, "_functorch", None), "is_legacy_batchedtensor", lambda x: False
 )
 
 
