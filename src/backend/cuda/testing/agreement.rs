@@ -14,7 +14,7 @@ use crate::rows::pair_rows;
 use crate::solution::{Solution, Status};
 use crate::solver::Solver;
 
-/// What rounding alone may change in a gradient of a step.
+/// What rounding alone may change in a gradient of a step, and in that of the smoothness weight w.
 ///
 /// With a = C y and a' = C diag(p) y for y = diag(h^p) z, the smoothness rows of one state over one
 /// step have the gradient −w²/h Σ (a(z)·a'(g) + a'(z)·a(g)). Where the solution satisfies the rows
@@ -22,8 +22,8 @@ use crate::solver::Solver;
 /// n·ε Σ|C||y| for the 2Q terms and as many roundings in z itself; an adjoint that is large, as it is
 /// where the matrix is nearly singular, multiplies it. So any two ways to compute the gradient may
 /// differ by 2n·ε of the sum of the magnitudes of its terms. Gradients of shared steps are sums over
-/// what shares them.
-fn step_rounding<T: Real>(case: &Case<T>, solution: &Solution<T>, adjoint: &[T]) -> f64 {
+/// what shares them, and that of the weight, −2 w Σ a(z)·a(g), is one over everything.
+fn rounding<T: Real>(case: &Case<T>, solution: &Solution<T>, adjoint: &[T]) -> [f64; 2] {
     let problem = case.problem();
     let shape = problem.shape();
     let [batch, points, states, q] = shape.solution();
@@ -32,6 +32,7 @@ fn step_rounding<T: Real>(case: &Case<T>, solution: &Solution<T>, adjoint: &[T])
     let table = family.table();
     let weight = case.options.weights.smoothness;
     let mut sums = vec![0.0_f64; layout.total(batch)];
+    let mut by_weight = 0.0;
     for (system, status) in solution.status.iter().enumerate() {
         if !status.is_ok() {
             continue;
@@ -53,10 +54,11 @@ fn step_rounding<T: Real>(case: &Case<T>, solution: &Solution<T>, adjoint: &[T])
             for row in table.chunks_exact(2 * q) {
                 let (z, g) = (magnitudes(row, &solution.values), magnitudes(row, adjoint));
                 sums[at] += weight * weight / length * (z[0] * g[1] + z[1] * g[0]);
+                by_weight += 2.0 * weight * z[0] * g[0];
             }
         }
     }
-    4.0 * q as f64 * f64::EPSILON * sums.into_iter().fold(0.0, f64::max)
+    [sums.into_iter().fold(0.0, f64::max), by_weight].map(|sum| 4.0 * q as f64 * f64::EPSILON * sum)
 }
 
 /// Solution, gradients, M⁻¹ q, directional derivative and residuals by a path on the device and on the
@@ -92,21 +94,21 @@ pub fn compare<T: Real>(path: TestPath, case: &Case<T>, tolerance: f64, what: &s
     let mine = device.vjp(&problem, &cotangent).unwrap();
     let theirs = processor.vjp(&problem, &cotangent).unwrap().clone();
     let adjoint = processor.inverse(&problem, &cotangent).unwrap();
-    let rounding = step_rounding(case, &expected, &adjoint.values);
+    let [of_step, of_weight] = rounding(case, &expected, &adjoint.values);
+    let check_to = |name: &str, actual: &[T], expected: &[T], rounding: f64| {
+        let largest = expected
+            .iter()
+            .fold(f64::MIN_POSITIVE, |largest, value| largest.max(value.to_double().abs()));
+        let allowed = tolerance + rounding / largest;
+        let difference = difference(actual, expected);
+        assert!(difference <= allowed, "{what}: {name} differs by {difference:e}, of {allowed:e}");
+    };
     for (name, (mine, theirs)) in
         Inputs::NAMES.zip(mine.inputs.as_ref().zip(theirs.inputs.as_ref()))
     {
         let name = format!("gradient of {name}");
         if name.ends_with("steps") {
-            let largest = theirs
-                .iter()
-                .fold(f64::MIN_POSITIVE, |largest, value| largest.max(value.to_double().abs()));
-            let allowed = tolerance + rounding / largest;
-            let difference = difference(mine, theirs);
-            assert!(
-                difference <= allowed,
-                "{what}: {name} differs by {difference:e}, of {allowed:e}"
-            );
+            check_to(&name, mine, theirs, of_step);
         } else {
             check(&name, mine, theirs);
         }
@@ -114,7 +116,8 @@ pub fn compare<T: Real>(path: TestPath, case: &Case<T>, tolerance: f64, what: &s
     let families = |weights: &Weights| {
         [weights.equation, weights.initial, weights.smoothness, weights.periodic].map(T::of)
     };
-    check("gradient of weights", &families(&mine.weights), &families(&theirs.weights));
+    let (mine, theirs) = (families(&mine.weights), families(&theirs.weights));
+    check_to("gradient of weights", &mine, &theirs, of_weight);
 
     let mine = device.inverse(&problem, &cotangent).unwrap();
     check("inverse", &mine.values, &adjoint.values);
