@@ -182,7 +182,11 @@ fn columns_and_rows_that_do_not_fit_are_named() {
     assert_oscillator(&terms(&run.stdout, &["x'", "y'"]));
     assert!(run.stderr.contains("warning: `u` never changes and was left out"), "{}", run.stderr);
     assert!(run.stderr.contains("`y` in row 121 (0); they were left out"), "{}", run.stderr);
-    assert!(run.stderr.contains("which hardly count (--robust): `x` in row 60 ("), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("which hardly count (--robust): `x` in row 60 ("),
+        "{}",
+        run.stderr
+    );
     let value: Value = serde_json::from_str(&run.stdout).unwrap();
     let values = value["down_weighted"].as_array().unwrap();
     let rows: Vec<u64> = values.iter().map(|value| value["row"].as_u64().unwrap()).collect();
