@@ -2,10 +2,8 @@
 //! constraint excludes, and the fit alone may look good. So the equations are searched for without the
 //! constraints too, and the scores compared.
 
-use std::ops::ControlFlow;
-
 use super::equation::Equation;
-use super::progress::{Progress, Reporter};
+use super::progress::Reporter;
 use super::ranking::Found;
 use super::settings::Settings;
 use crate::{Error, Result};
@@ -36,14 +34,7 @@ pub(super) fn warning<'a>(
     search: impl FnOnce(&mut Reporter<'_, '_>) -> Result<Found<'a>>,
     progress: &mut Reporter<'_, '_>,
 ) -> Result<Option<String>> {
-    let mut relay = |seen: &Progress<'_>| {
-        let stage = format!("without constraints: {}", seen.stage);
-        match progress.relay(seen.fraction, &stage) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
-        }
-    };
-    let free = match search(&mut Reporter::new(&mut relay)) {
+    let free = match progress.relaying("without constraints", search) {
         Ok(free) => free,
         Err(Error::Interrupted) => return Err(Error::Interrupted),
         Err(_) => return Ok(None),

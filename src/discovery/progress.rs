@@ -96,6 +96,21 @@ impl<'o, 'f> Reporter<'o, 'f> {
         }
     }
 
+    /// Runs a search of which everything that it reports is reported here, with its stages after `what`.
+    pub fn relaying<T>(
+        &mut self,
+        what: &str,
+        search: impl FnOnce(&mut Reporter<'_, '_>) -> T,
+    ) -> T {
+        let mut relay = |seen: &Progress<'_>| match self
+            .relay(seen.fraction, &format!("{what}: {}", seen.stage))
+        {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        };
+        search(&mut Reporter::new(&mut relay))
+    }
+
     /// Returns the fraction of the present part that is done.
     pub fn reached(&self) -> f64 {
         (self.fraction - self.offset) / self.share

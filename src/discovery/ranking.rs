@@ -162,24 +162,22 @@ impl<'a> Results<'a> {
         cut_short: bool,
         progress: &mut Reporter<'_, '_>,
     ) -> Result<()> {
-        let found = match outcome {
-            Ok(found) => found,
-            Err(error) if self.belongs_to_model(&error) => {
-                let failure = error.to_string();
-                let tried = Tried { model, cut_short, failure, ..Tried::default() };
-                self.tried.push((tried, None));
-                self.failure.get_or_insert(error);
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
         // What the link makes of nothing, nobody has found.
-        if self.settings.automatic && found.is_void() {
-            let failure = "no term is significant".to_owned();
-            self.failure.get_or_insert(Error::Data(failure.clone()));
-            self.tried.push((Tried { model, cut_short, failure, ..Tried::default() }, None));
-            return Ok(());
-        }
+        let found =
+            match outcome.and_then(|found| match self.settings.automatic && found.is_void() {
+                true => Err(Error::Data("no term is significant".into())),
+                false => Ok(found),
+            }) {
+                Ok(found) => found,
+                Err(error) if self.belongs_to_model(&error) => {
+                    let failure = error.to_string();
+                    let tried = Tried { model, cut_short, failure, ..Tried::default() };
+                    self.tried.push((tried, None));
+                    self.failure.get_or_insert(error);
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            };
         let tried = Tried {
             model,
             score: Some(found.score(self.settings)),
@@ -232,9 +230,9 @@ impl<'a> Results<'a> {
 
     /// Returns whether a result is better than one of a simpler model: whether it is exact where the
     /// other is not, or has a better score; and if the data chose it among models, whether it also
-    /// predicts data as well that neither was fitted to. Where there are too few data to hold any out, it must
-    /// have a better score, because so few cannot tell either what is exact, unless only the other is; where its prediction took too long, it is
-    /// not better.
+    /// predicts data as well that neither was fitted to. Where there are too few data to hold any
+    /// out, too few also to tell what is exact, it must have a better score, and be exact if the other
+    /// is; where its prediction took too long, it is not better.
     fn is_better(
         &mut self,
         next: usize,

@@ -1,7 +1,5 @@
 //! The search for equations: the whole algorithm of a discovery.
 
-use std::ops::ControlFlow;
-
 use super::attempts;
 use super::budget::Budget;
 use super::contradiction;
@@ -17,7 +15,7 @@ use super::link::Link;
 use super::network::{Network, network_values};
 use super::omitted;
 use super::preparation::prepare;
-use super::progress::{Observer, Progress, Reporter};
+use super::progress::{Observer, Reporter};
 use super::ranking::{Found, Results};
 use super::result::collected;
 use super::selection::{conclude, return_to, select};
@@ -175,16 +173,11 @@ fn doubt(
     let Without { hidden: others, model, settings: without } =
         hidden.without(number, found.model, settings);
     let views = View::all(data, &others, &without, false)?;
-    let mut relay = |seen: &Progress<'_>| {
-        let stage = format!("without {}: {}", hidden.names[number], seen.stage);
-        match progress.relay(seen.fraction, &stage) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
-        }
-    };
     let budget = Budget::new(f64::INFINITY);
-    let mut reporter = Reporter::new(&mut relay);
-    let closed = match find(&views[0], &model, None, &budget, &without, &mut reporter) {
+    let closed = progress.relaying(&format!("without {}", hidden.names[number]), |progress| {
+        find(&views[0], &model, None, &budget, &without, progress)
+    });
+    let closed = match closed {
         Ok(closed) => Some(closed),
         Err(Error::Interrupted) => return Err(Error::Interrupted),
         Err(Error::Data(_)) => None,
@@ -451,8 +444,11 @@ fn selected<'a, E: Estimator<'a>>(
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use super::super::data::Trajectory;
     use super::super::equation::{Equation, Tried};
+    use super::super::progress::Progress;
     use super::*;
 
     /// Returns the equations that a search with this budget finds, and what was tried.
