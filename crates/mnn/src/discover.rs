@@ -13,6 +13,7 @@ use mechanistic::{DeviceName, Error, Result};
 
 use crate::csv::Table;
 use crate::progress::Display;
+use crate::terms::ColumnNames;
 use crate::{csv, html_report, interrupt, outputs, plot, terms, warnings};
 
 /// Find the differential equations that time series obey
@@ -37,12 +38,12 @@ pub struct Arguments {
 
     #[command(flatten)]
     table: csv::Flags,
-    /// Columns of the states, in this order [default: all others]
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', help_heading = "Data")]
-    states: Vec<String>,
+    /// Columns of the states, in this order [default: all others]; names with commas in backquotes
+    #[arg(long, value_name = "COLUMNS", help_heading = "Data")]
+    states: Vec<ColumnNames>,
     /// Columns of inputs: they occur in the terms, but have no equation
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', help_heading = "Data")]
-    inputs: Vec<String>,
+    #[arg(long, value_name = "COLUMNS", help_heading = "Data")]
+    inputs: Vec<ColumnNames>,
     /// The course of the inputs between their values [default: hold for one that mostly repeats the
     /// value before, linear for others]
     #[arg(long, value_enum, help_heading = "Data")]
@@ -293,7 +294,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     arguments.check(&settings)?;
     let columns = csv::Columns {
         least_values: discovery::MIN_VALUES,
-        ..arguments.table.columns(arguments.states.clone(), arguments.inputs.clone())
+        ..arguments
+            .table
+            .columns(ColumnNames::all(&arguments.states), ColumnNames::all(&arguments.inputs))
     };
     let table = csv::read(&arguments.files, &columns)?;
     let settings = Settings { device: arguments.device.open()?, ..settings };

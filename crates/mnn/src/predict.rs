@@ -8,6 +8,7 @@ use mechanistic::discovery::{Dataset, Discovery, Prediction};
 use mechanistic::{Error, Result};
 
 use crate::csv::Clock;
+use crate::terms::ColumnNames;
 use crate::{csv, outputs, prediction_plot, warnings};
 
 /// Predict other data with equations that were found: simulate them from other initial values
@@ -34,8 +35,8 @@ pub struct Arguments {
     table: csv::Flags,
     /// Columns of the velocities, in the order of the states, for equations of second order
     /// [default: the first ones are estimated from the states]
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', help_heading = "Data")]
-    velocities: Vec<String>,
+    #[arg(long, value_name = "COLUMNS", help_heading = "Data")]
+    velocities: Vec<ColumnNames>,
 
     /// Form of R^2 on standard output
     #[arg(long, value_enum, default_value_t = Format::Text, help_heading = "Output")]
@@ -80,9 +81,10 @@ impl Arguments {
     /// Reads the tables, with the columns that the model needs.
     fn table(&self, model: &Discovery, time_name: &str) -> Result<csv::Table> {
         let k = model.states.len();
-        if !self.velocities.is_empty() && (model.order != 2 || self.velocities.len() != k) {
+        let velocities = ColumnNames::all(&self.velocities);
+        if !velocities.is_empty() && (model.order != 2 || velocities.len() != k) {
             let wanted = if model.order == 2 { k } else { 0 };
-            let given = self.velocities.len();
+            let given = velocities.len();
             let message = format!(
                 "the equations are of order {} and have {wanted} velocities, got {given}",
                 model.order
@@ -90,8 +92,7 @@ impl Arguments {
             return Err(Error::argument("--velocities", message));
         }
         let with_data = with_data(&model.states, &model.hidden).to_vec();
-        let columns =
-            self.table.columns([with_data, self.velocities.clone()].concat(), model.inputs.clone());
+        let columns = self.table.columns([with_data, velocities].concat(), model.inputs.clone());
         // Dates are counted as they were when the equations were found.
         let clock = Clock::of_name(time_name);
         if let (Some(clock), Some(unit)) = (clock, self.table.time_unit)

@@ -1,9 +1,29 @@
 //! Terms and their constraints as users write them in flags: `x' : x^2 y`.
 
-use std::path::Path;
+use std::{convert::Infallible, path::Path, str::FromStr};
 
 use mechanistic::discovery::{EqualTerms, KnownTerm, TermName};
 use mechanistic::{Error, Result, ensure_memory};
+
+/// The names of columns that the value of a flag lists, separated by commas; in backquotes they may
+/// have commas.
+#[derive(Clone, Debug)]
+pub struct ColumnNames(Vec<String>);
+
+impl FromStr for ColumnNames {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Infallible> {
+        Ok(ColumnNames(list(text).into_iter().map(without_backquotes).collect()))
+    }
+}
+
+impl ColumnNames {
+    /// Returns the names of all values of a flag, which may be repeated.
+    pub fn all(given: &[ColumnNames]) -> Vec<String> {
+        given.iter().flat_map(|names| names.0.iter().cloned()).collect()
+    }
+}
 
 /// Returns the file that the value of `--terms` names, if it names one: a pipe too, as `<(...)` makes.
 pub fn file(value: &str) -> Option<&Path> {
@@ -70,7 +90,9 @@ pub fn named(flag: &str, text: &str, order: usize) -> Result<TermName> {
         Some(_) if term.is_empty() => {
             refuse(format!("there is no term after the colon of `{text}`"))
         }
-        Some(state) => Ok(TermName { state: state.into(), factors: vec![term.into()] }),
+        Some(state) => {
+            Ok(TermName { state: without_backquotes(state), factors: vec![term.into()] })
+        }
         None => {
             refuse(format!("`{lhs}` is no left-hand side of order {order}, such as `x{primes}`"))
         }
@@ -125,9 +147,30 @@ fn list(text: &str) -> Vec<&str> {
     text.split(separates).map(str::trim).collect()
 }
 
+/// Returns a name that may stand in backquotes; there, a backquote of its own is written twice.
+fn without_backquotes(name: &str) -> String {
+    let inner = name.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'));
+    inner.map_or_else(|| name.to_owned(), |inner| inner.replace("``", "`"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_in_backquotes_may_have_commas() {
+        let names = |texts: &[&str]| {
+            let given: Vec<ColumnNames> = texts.iter().map(|text| text.parse().unwrap()).collect();
+            ColumnNames::all(&given)
+        };
+        assert_eq!(names(&["x, prey (10^3)"]), ["x", "prey (10^3)"]);
+        assert_eq!(
+            names(&["`prey, adult`,y'", "a``b,`a``b`"]),
+            ["prey, adult", "y'", "a``b", "a`b"]
+        );
+        assert_eq!(named("--forbid", "`prey, adult`' : y", 1).unwrap().state, "prey, adult");
+        assert_eq!(named("--forbid", "`x'`' : y", 1).unwrap().state, "x'");
+    }
 
     #[test]
     fn lists_are_split_outside_parentheses() {

@@ -123,6 +123,24 @@ fn coefficients_are_fixed_forbidden_signed_and_equal() {
 }
 
 #[test]
+fn backquotes_hold_names_with_commas_and_primes() {
+    let workspace = oscillator();
+    let table = std::fs::read_to_string(workspace.path("a.csv")).unwrap();
+    let rows = table.strip_prefix("t,x,y\n").unwrap();
+    workspace.write("b.csv", format!("t,\"room, east\",y'\n{rows}"));
+    let values = |file: &str, left: &[&str], states: &str, fix: &str, forbid: &str| {
+        let flags = ["--format", "json", "--states", states, "--fix", fix, "--forbid", forbid];
+        let run = workspace.run(&[&["discover", file, "-q"], &flags[..]].concat()).expect(DONE);
+        terms(&run.stdout, left).into_iter().map(|(_, value)| value).collect::<Vec<_>>()
+    };
+    let plain = values("a.csv", &["y'", "x'"], "y,x", "x' : y = 2", "y' : x*y");
+    let (states, left) = ("y',`room, east`", ["y''", "room, east'"]);
+    let (fix, forbid) = ("`room, east`' : `y'` = 2", "`y'`' : `room, east`*`y'`");
+    assert_eq!(values("b.csv", &left, states, fix, forbid), plain);
+    assert!(plain.contains(&2.0), "{plain:?}");
+}
+
+#[test]
 fn bad_terms_inputs_and_constraints_are_named() {
     let workspace = oscillator();
     workspace.write("empty.txt", "# nothing\n");
