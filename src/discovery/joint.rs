@@ -6,6 +6,7 @@
 mod assembly;
 mod coefficients;
 mod elimination;
+mod evaluator;
 mod gauss_newton;
 
 use super::budget::{Budget, comparison, evaluation, work};

@@ -1,13 +1,21 @@
 //! The rows of the joint estimate.
 
+use std::ops::Range;
+
+use rayon::prelude::*;
+
 use super::elimination::Rows;
+use super::evaluator::Evaluator;
 use crate::discovery::candidates::{Parameter, Slot};
 use crate::discovery::estimate::Estimate;
 use crate::discovery::grid::Grid;
 use crate::discovery::linearized::Linearized;
-use crate::discovery::right_hand_side::RightHandSide;
 use crate::discovery::simulate::Integrator;
 use crate::rows::hermite_coefficients;
+
+/// The number of points whose part of a sum is computed by one thread. It does not depend on the number of
+/// threads, and neither do the results.
+const PIECE: usize = 256;
 
 /// The weights of the rows, which are reciprocal standard deviations.
 #[derive(Clone)]
@@ -29,29 +37,16 @@ pub(super) struct Assembly<'a> {
     places: Vec<Parameter>,
     /// The places again, with the coefficients (c) that stand there.
     pub slots: Vec<Slot>,
-    /// Vector field at the points t and t+1.
-    points: [Linearized; 2],
-    /// State and inputs at one point (A), inputs at the beginning and at the end of a step (E), and
-    /// their rates in between (E).
-    arguments: Vec<f64>,
-    inputs: [Vec<f64>; 2],
-    rates: Vec<f64>,
     /// Coefficients a_1 and a_2 of the Hermite row of u with two derivatives, where a_0 = 1.
     hermite: [f64; 2],
 }
 
 impl<'a> Assembly<'a> {
-    pub fn new(grid: &'a Grid, slots: Vec<Slot>, rhs: &RightHandSide<'_>) -> Self {
-        let (d, e) = (rhs.library.variables().len(), rhs.library.inputs().len());
-        let point = Linearized::new(rhs, slots.len());
+    pub fn new(grid: &'a Grid, slots: Vec<Slot>) -> Self {
         let hermite = hermite_coefficients(2);
         Assembly {
             hermite: [hermite[1], hermite[2]],
             steps: grid.steps(),
-            points: [point.clone(), point],
-            arguments: vec![0.0; d + e],
-            inputs: [(); 2].map(|()| vec![0.0; e]),
-            rates: vec![0.0; e],
             grid,
             places: slots.iter().map(|slot| slot.place).collect(),
             slots,
@@ -65,13 +60,30 @@ impl<'a> Assembly<'a> {
 
     /// Returns the sum of squares, which is infinite if the right-hand side has a pole on the
     /// trajectory.
-    pub fn cost(&mut self, estimate: &Estimate<'_>, weights: &Weights) -> f64 {
+    pub fn cost(&self, estimate: &Estimate<'_>, weights: &Weights) -> f64 {
+        let leading = self.slots.iter().filter(|slot| slot.leads);
+        let of_prior: f64 = leading
+            .map(|slot| (weights.prior[slot.column] * slot.place.value(&estimate.rhs)).powi(2))
+            .sum();
+        let of_piece = |piece: usize| {
+            let first = piece * PIECE;
+            self.cost_of(first..self.points().min(first + PIECE), estimate, weights)
+        };
+        let pieces = self.points().div_ceil(PIECE);
+        let costs: Vec<f64> = match pieces {
+            1 => vec![of_piece(0)],
+            _ => (0..pieces).into_par_iter().map(of_piece).collect(),
+        };
+        of_prior + costs.iter().sum::<f64>()
+    }
+
+    /// Returns the part of these points and of the steps from them.
+    fn cost_of(&self, points: Range<usize>, estimate: &Estimate<'_>, weights: &Weights) -> f64 {
         let (k, d) = (weights.observation.len(), weights.defect.len());
+        let mut evaluator = Evaluator::new(&estimate.rhs, 0);
         let mut cost = 0.0;
-        for slot in self.slots.iter().filter(|slot| slot.leads) {
-            cost += (weights.prior[slot.column] * slot.place.value(&estimate.rhs)).powi(2);
-        }
-        for (t, state) in estimate.trajectory.chunks_exact(d).enumerate() {
+        for t in points.clone() {
+            let state = &estimate.trajectory[t * d..][..d];
             for (j, x) in self.grid.observed[t * k..][..k].iter().enumerate() {
                 if !x.is_nan() {
                     let weight = weights.observation[j] / self.grid.spread[t * k + j];
@@ -83,12 +95,12 @@ impl<'a> Assembly<'a> {
                 continue;
             }
             let after = &estimate.trajectory[(t + 1) * d..][..d];
-            self.find_inputs(t, h, &estimate.rhs);
-            if self.is_new(t) {
-                self.evaluate_flow(0, &estimate.rhs, state);
+            evaluator.find_inputs(self.grid, t, h, &estimate.rhs);
+            if t == points.start || self.is_new(t, &evaluator) {
+                evaluator.evaluate_flow(0, &estimate.rhs, state);
             }
-            self.evaluate_flow(1, &estimate.rhs, after);
-            let [now, next] = &mut self.points;
+            evaluator.evaluate_flow(1, &estimate.rhs, after);
+            let [now, next] = &evaluator.ends;
             if now.pole_before(next) {
                 return f64::INFINITY;
             }
@@ -98,32 +110,47 @@ impl<'a> Assembly<'a> {
                 let defect = defect(state, after, now, next, coefficients, i) - error;
                 cost += (weights.defect[i] * defect).powi(2) / h;
             }
-            std::mem::swap(now, next);
+            evaluator.ends.swap(0, 1);
         }
         cost
     }
 
     /// Returns what the defects of each step are for an exact solution that begins at the present
     /// state, (M, D): the error of the discretization.
-    pub fn discretization(&mut self, estimate: &Estimate<'_>) -> Vec<f64> {
+    pub fn discretization(&self, estimate: &Estimate<'_>) -> Vec<f64> {
         let d = estimate.rhs.library.variables().len();
         let mut errors = vec![0.0; estimate.trajectory.len()];
+        if self.points() <= PIECE {
+            self.find_discretization(0, estimate, &mut errors);
+        } else {
+            let pieces = errors.par_chunks_mut(PIECE * d).enumerate();
+            pieces.for_each(|(piece, errors)| {
+                self.find_discretization(piece * PIECE, estimate, errors);
+            });
+        }
+        errors
+    }
+
+    /// Finds it for the steps from some points on, (m, D).
+    fn find_discretization(&self, first: usize, estimate: &Estimate<'_>, errors: &mut [f64]) {
+        let d = estimate.rhs.library.variables().len();
+        let mut evaluator = Evaluator::new(&estimate.rhs, 0);
         let mut integrator = Integrator::new(&estimate.rhs, &estimate.trajectory[..d], &[]);
-        for (t, state) in estimate.trajectory.chunks_exact(d).enumerate() {
+        for (t, errors) in (first..).zip(errors.chunks_exact_mut(d)) {
+            let state = &estimate.trajectory[t * d..][..d];
             let h = self.steps[t];
             if h == 0.0 {
                 continue;
             }
-            self.find_inputs(t, h, &estimate.rhs);
-            for (inputs, found) in integrator.inputs().into_iter().zip(&self.inputs) {
+            evaluator.find_inputs(self.grid, t, h, &estimate.rhs);
+            for (inputs, found) in integrator.inputs().into_iter().zip(&evaluator.inputs) {
                 inputs.copy_from_slice(found);
             }
             let after = integrator.over(state, h);
-            self.evaluate_flow(0, &estimate.rhs, state);
-            self.evaluate_flow(1, &estimate.rhs, after);
-            let [now, next] = &self.points;
+            evaluator.evaluate_flow(0, &estimate.rhs, state);
+            evaluator.evaluate_flow(1, &estimate.rhs, after);
+            let [now, next] = &evaluator.ends;
             let coefficients = at_step(self.hermite, h);
-            let errors = &mut errors[t * d..][..d];
             for (i, error) in errors.iter_mut().enumerate() {
                 *error = defect(state, after, now, next, coefficients, i);
             }
@@ -132,54 +159,58 @@ impl<'a> Assembly<'a> {
                 errors.fill(0.0);
             }
         }
-        errors
     }
 
-    /// Adds all rows that begin at grid point t, for their squares to be minimized about the estimate.
-    /// Returns whether a step follows.
-    pub fn absorb(
-        &mut self,
-        t: usize,
+    /// Writes the rows that begin at some points, for their squares to be minimized about the estimate.
+    pub fn write(
+        &self,
+        points: Range<usize>,
         estimate: &Estimate<'_>,
         weights: &Weights,
-        rows: &mut Rows,
-    ) -> bool {
+        rows: &mut [Rows],
+    ) {
         let (k, d) = (weights.observation.len(), weights.defect.len());
-        for (j, x) in self.grid.observed[t * k..][..k].iter().enumerate() {
-            if !x.is_nan() {
-                let weight = weights.observation[j] / self.grid.spread[t * k + j];
-                let distance = estimate.trajectory[t * d + j] - x;
-                let root = weight * self.grid.loss.weight(weight * distance).sqrt();
-                rows.observe(j, root, root * distance);
+        let mut evaluator = Evaluator::new(&estimate.rhs, self.slots.len());
+        for (t, rows) in points.clone().zip(rows) {
+            rows.begin();
+            for (j, x) in self.grid.observed[t * k..][..k].iter().enumerate() {
+                if !x.is_nan() {
+                    let weight = weights.observation[j] / self.grid.spread[t * k + j];
+                    let distance = estimate.trajectory[t * d + j] - x;
+                    let root = weight * self.grid.loss.weight(weight * distance).sqrt();
+                    rows.observe(j, root, root * distance);
+                }
+            }
+            let h = self.steps[t];
+            if h > 0.0 {
+                evaluator.find_inputs(self.grid, t, h, &estimate.rhs);
+                let before = &estimate.trajectory[t * d..][..d];
+                if t == points.start || self.is_new(t, &evaluator) {
+                    evaluator.evaluate(0, &estimate.rhs, &self.places, before);
+                }
+                let after = &estimate.trajectory[(t + 1) * d..][..d];
+                evaluator.evaluate(1, &estimate.rhs, &self.places, after);
+                self.write_defects(t, h, estimate, weights, &evaluator.ends, rows);
+                evaluator.ends.swap(0, 1);
             }
         }
-        let h = self.steps[t];
-        if h > 0.0 {
-            self.write_defects(t, h, estimate, weights, rows);
-        }
-        h > 0.0
     }
 
     /// Writes the weighted defects of the step from t and their derivatives with respect to u_t,
     /// u_{t+1}, ξ.
     fn write_defects(
-        &mut self,
+        &self,
         t: usize,
         h: f64,
         estimate: &Estimate<'_>,
         weights: &Weights,
+        [now, next]: &[Linearized; 2],
         rows: &mut Rows,
     ) {
         let d = weights.defect.len();
         let before = &estimate.trajectory[t * d..][..d];
         let after = &estimate.trajectory[(t + 1) * d..][..d];
-        self.find_inputs(t, h, &estimate.rhs);
-        if self.is_new(t) {
-            self.evaluate(0, &estimate.rhs, before);
-        }
-        self.evaluate(1, &estimate.rhs, after);
-        let [now, next] = &mut self.points;
-        let arguments = self.arguments.len();
+        let arguments = estimate.rhs.library.arguments();
         let coefficients = at_step(self.hermite, h);
         let [half, twelfth] = coefficients;
         let first_dynamic = d - estimate.rhs.states();
@@ -223,41 +254,13 @@ impl<'a> Assembly<'a> {
                 }
             }
         }
-        std::mem::swap(now, next);
-    }
-
-    /// Finds the inputs of the step of length h from t, and their rates.
-    fn find_inputs(&mut self, t: usize, h: f64, rhs: &RightHandSide<'_>) {
-        let [begin, end] = &mut self.inputs;
-        self.grid.forcing.step(rhs.library, &self.grid.time, t, [begin, end]);
-        for ((rate, begin), end) in self.rates.iter_mut().zip(begin).zip(end) {
-            *rate = (*end - *begin) / h;
-        }
-    }
-
-    /// Evaluates the flow at the beginning (0) or at the end (1) of a step, where the state is this.
-    fn evaluate_flow(&mut self, end: usize, rhs: &RightHandSide<'_>, state: &[f64]) {
-        self.set_arguments(end, state);
-        self.points[end].evaluate_flow(rhs, &self.arguments, &self.rates);
-    }
-
-    /// Evaluates everything there.
-    fn evaluate(&mut self, end: usize, rhs: &RightHandSide<'_>, state: &[f64]) {
-        self.set_arguments(end, state);
-        self.points[end].evaluate(rhs, &self.places, &self.arguments, &self.rates);
-    }
-
-    fn set_arguments(&mut self, end: usize, state: &[f64]) {
-        let (variables, inputs) = self.arguments.split_at_mut(state.len());
-        variables.copy_from_slice(state);
-        inputs.copy_from_slice(&self.inputs[end]);
     }
 
     /// Returns whether the vector field at t is not that of the end of the step before: the point
     /// before t belongs to another trajectory, so that no defect ties the two, or inputs have other
     /// rates now.
-    fn is_new(&self, t: usize) -> bool {
-        t == 0 || self.steps[t - 1] == 0.0 || !self.rates.is_empty()
+    fn is_new(&self, t: usize, evaluator: &Evaluator) -> bool {
+        t == 0 || self.steps[t - 1] == 0.0 || evaluator.has_inputs()
     }
 }
 

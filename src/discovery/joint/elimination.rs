@@ -14,6 +14,12 @@
 //! Methods for Discrete Sequential Estimation, 1977). Rows of the last kind, as many as there are values,
 //! go to the normal equations of the [`Coefficients`]; nothing is lost by subtraction. The defects come first
 //! because rows of large weights above small ones keep the digits of both.
+//!
+//! While the points of one block are eliminated, other threads write the rows of the next block.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
 
 use super::coefficients::Coefficients;
 use crate::Result;
@@ -25,12 +31,17 @@ use crate::memory::zeros;
 /// diagonal is rounding, squared.
 const ROUNDING: f64 = 1e-28;
 
+/// The number of points whose rows one thread writes, and of such pieces in a block.
+const PIECE: usize = 32;
+const PIECES: usize = 4;
+
 /// Returns the number of values that the elimination of so many points with D variables and c coefficients
 /// keeps, saturated.
 pub(super) fn values(points: usize, d: usize, c: usize) -> usize {
     let row = c.saturating_add(2 * d + 1);
     let factor = points.saturating_mul(d).saturating_mul(row);
     let rows = d.saturating_mul(5 * row.saturating_add(2 * d));
+    let rows = rows.saturating_mul(1 + points.min(2 * PIECES * PIECE));
     factor.saturating_add(rows).saturating_add(Coefficients::values(c))
 }
 
@@ -45,13 +56,15 @@ pub(super) struct Rows {
     /// The part over the coefficients of all but the values, which have none, (2D, c).
     across: Vec<f64>,
     count: usize,
+    /// Whether a step to the next point follows, which has defects.
+    step: bool,
 }
 
 impl Rows {
     fn new(d: usize, c: usize) -> Result<Self> {
         let what = "rows of the joint estimate";
         let along = zeros(what, 3 * d * (4 * d + 1))?;
-        Ok(Rows { d, c, along, across: zeros(what, 2 * d * c)?, count: 0 })
+        Ok(Rows { d, c, along, across: zeros(what, 2 * d * c)?, count: 0, step: false })
     }
 
     /// Returns the number of columns of the parts along the trajectory.
@@ -59,22 +72,14 @@ impl Rows {
         4 * self.d + 1
     }
 
-    /// Begins a trajectory: nothing is left of points before.
-    fn begin(&mut self) {
-        self.along.fill(0.0);
-        self.across.fill(0.0);
-        self.prepare();
-    }
-
-    /// Makes room for the rows of a point, besides those that are left of the points before.
-    fn prepare(&mut self) {
+    /// Begins a point, which has no defects and no values yet.
+    pub fn begin(&mut self) {
         let (d, length) = (self.d, self.length());
-        self.along[..d * length].fill(0.0);
         for (i, row) in self.along.chunks_exact_mut(length).take(2 * d).enumerate() {
             row[2 * d + 1..].fill(0.0);
             row[2 * d + 1 + i] = 1.0;
         }
-        self.count = 2 * d;
+        (self.count, self.step) = (2 * d, false);
     }
 
     /// Adds the row of a measured value of state j, at this weighted distance from it.
@@ -86,10 +91,11 @@ impl Rows {
         self.count += 1;
     }
 
-    /// Returns the rows of the defects, to be written: for each the derivatives with respect to u_t and
-    /// u_{t+1}, and the residual (2D + 1), and those with respect to the coefficients (c).
+    /// Returns the rows of the defects of the step that follows, to be written: for each the derivatives with
+    /// respect to u_t and u_{t+1}, and the residual (2D + 1), and those with respect to the coefficients (c).
     pub fn defects(&mut self) -> impl Iterator<Item = (&mut [f64], &mut [f64])> {
         let (d, length) = (self.d, self.length());
+        self.step = true;
         let along = self.along.chunks_exact_mut(length).map(move |row| &mut row[..2 * d + 1]);
         let mut across = &mut self.across[..];
         let c = self.c;
@@ -99,27 +105,28 @@ impl Rows {
             (row, own)
         })
     }
-
-    /// Keeps the rows that are left for the next point, whose part over the coefficients is this.
-    fn keep(&mut self, across: &[f64]) {
-        let (d, length) = (self.d, self.length());
-        for row in self.along.chunks_exact_mut(length).skip(d).take(d) {
-            row.copy_within(d..2 * d, 0);
-            row[d..2 * d].fill(0.0);
-        }
-        self.across[d * self.c..].copy_from_slice(across);
-        self.prepare();
-    }
 }
 
 /// The factor over the trajectory, and the normal equations of the coefficients that remain.
 pub(super) struct Elimination {
     points: usize,
     d: usize,
+    /// The rows of the points that are eliminated, and of those after them.
+    blocks: [Vec<Rows>; 2],
+    factor: Factor,
+    pub coefficients: Coefficients,
+}
+
+/// The factor over the trajectory.
+struct Factor {
+    d: usize,
     c: usize,
-    rows: Rows,
-    /// The parts over the coefficients after a point is eliminated, (3D, c).
+    /// The parts over the coefficients after a point is eliminated, and those of the point before, (3D, c):
+    /// the second D rows are those that are left of it.
     turned: Vec<f64>,
+    before: Vec<f64>,
+    /// What is left of the point before over the next state, and the residuals, (D, D + 1).
+    left: Vec<f64>,
     /// Room for sums over the rows.
     sums: Vec<f64>,
     /// The sums of squares of the columns of u_t and u_{t+1} before the rows are turned.
@@ -130,7 +137,6 @@ pub(super) struct Elimination {
     across: Vec<f64>,
     /// Whether a state is not determined by the rows, or is not a number.
     broken: bool,
-    pub coefficients: Coefficients,
 }
 
 impl Elimination {
@@ -141,47 +147,111 @@ impl Elimination {
     pub fn new(points: usize, d: usize, c: usize) -> Result<Self> {
         let what = "factor of the joint estimate";
         let rows = points.saturating_mul(d);
+        let own = points.min(PIECES * PIECE);
+        let block = |count| (0..count).map(|_| Rows::new(d, c)).collect::<Result<Vec<Rows>>>();
         Ok(Elimination {
             points,
             d,
-            c,
-            rows: Rows::new(d, c)?,
-            turned: zeros(what, 3 * d * c)?,
-            sums: zeros(what, 4 * d + 1)?,
-            squares: zeros(what, 2 * d)?,
-            along: zeros(what, rows.saturating_mul(2 * d + 1))?,
-            across: zeros(what, rows.saturating_mul(c))?,
-            broken: false,
+            blocks: [block(own)?, block((points - own).min(own))?],
+            factor: Factor {
+                d,
+                c,
+                turned: zeros(what, 3 * d * c)?,
+                before: zeros(what, 3 * d * c)?,
+                left: zeros(what, d * (d + 1))?,
+                sums: zeros(what, 4 * d + 1)?,
+                squares: zeros(what, 2 * d)?,
+                along: zeros(what, rows.saturating_mul(2 * d + 1))?,
+                across: zeros(what, rows.saturating_mul(c))?,
+                broken: false,
+            },
             coefficients: Coefficients::new(c)?,
         })
     }
 
-    /// Eliminates all points. For each, `absorb(t, rows)` adds its rows, and returns whether a step to the
-    /// next point follows: whether it has written defects. Returns whether all states are determined.
+    /// Eliminates all points, whose rows `write(points, rows)` writes, for a few points together; `report` is
+    /// told from time to time at which point the work is. Returns whether all states are determined.
     ///
     /// # Errors
-    /// Those of `absorb`, which end the work, and [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+    /// Those of `report`, which end the work, and [`Error::OutOfMemory`](crate::Error::OutOfMemory).
     pub fn eliminate(
         &mut self,
-        mut absorb: impl FnMut(usize, &mut Rows) -> Result<bool>,
+        write: impl Fn(Range<usize>, &mut [Rows]) + Sync,
+        mut report: impl FnMut(usize) -> Result<()>,
     ) -> Result<bool> {
-        self.broken = false;
-        self.coefficients.begin();
-        self.rows.begin();
-        for t in 0..self.points {
-            let step = absorb(t, &mut self.rows)?;
-            self.eliminate_point(t, step)?;
+        let Elimination { points, blocks: [now, next], factor, coefficients, .. } = self;
+        let (points, length) = (*points, now.len());
+        let (mut now, mut next) = (now, next);
+        let write_block = |first: usize, rows: &mut [Rows]| {
+            let pieces = rows.par_chunks_mut(PIECE).enumerate();
+            pieces.for_each(|(piece, rows)| {
+                let first = first + piece * PIECE;
+                write(first..first + rows.len(), rows);
+            });
+        };
+        coefficients.begin();
+        factor.begin();
+        if points <= PIECE {
+            write(0..points, now);
+        } else {
+            write_block(0, now);
         }
-        self.coefficients.add_collected()?;
-        Ok(!self.broken)
+        for first in (0..points).step_by(length.max(1)) {
+            report(first)?;
+            let after = first + length;
+            let mut eliminate = || {
+                let rows = now.iter_mut().zip(first..points);
+                rows.into_iter().try_for_each(|(rows, t)| factor.add(t, rows, coefficients))
+            };
+            if after < points {
+                let count = next.len().min(points - after);
+                rayon::join(eliminate, || write_block(after, &mut next[..count])).0?;
+            } else {
+                eliminate()?;
+            }
+            std::mem::swap(&mut now, &mut next);
+        }
+        coefficients.add_collected()?;
+        Ok(!factor.broken)
     }
 
-    fn eliminate_point(&mut self, t: usize, step: bool) -> Result<()> {
-        let (d, c, length) = (self.d, self.c, self.rows.length());
+    /// Computes the step (M·D + c) that makes the sum of squares smallest if it is subtracted, given the
+    /// coefficients' part of it at its end. Returns the part of that sum which it removes, as far as it is
+    /// not the coefficients'.
+    pub fn solve(&self, step: &mut [f64]) -> f64 {
+        let (along, coefficients) = step.split_at_mut(self.points * self.d);
+        self.factor.solve(along, coefficients)
+    }
+}
+
+impl Factor {
+    fn begin(&mut self) {
+        self.broken = false;
+        self.begin_trajectory();
+    }
+
+    /// Begins a trajectory: nothing is left of points before.
+    fn begin_trajectory(&mut self) {
+        self.left.fill(0.0);
+        self.before.fill(0.0);
+    }
+
+    /// Eliminates the state at point t, and collects what has to do with the coefficients alone.
+    fn add(&mut self, t: usize, rows: &mut Rows, coefficients: &mut Coefficients) -> Result<()> {
+        let (d, c, length, step) = (self.d, self.c, rows.length(), rows.step);
+        let of_left = rows.along.chunks_exact_mut(length).skip(d).take(d);
+        for (row, left) in of_left.zip(self.left.chunks_exact(d + 1)) {
+            row[..d].copy_from_slice(&left[..d]);
+            row[d..2 * d].fill(0.0);
+            row[2 * d] = left[d];
+        }
+        rows.across[d * c..].copy_from_slice(&self.before[d * c..2 * d * c]);
+
         // Without a step there are no defects, and nothing is left for the next point.
         let (first, left) = if step { (0, d) } else { (d, 0) };
-        let count = self.rows.count - first;
-        let rows = &mut self.rows.along[first * length..][..count * length];
+        let count = rows.count - first;
+        let across = Matrix::new(&rows.across[first * c..], 2 * d - first, c);
+        let rows = &mut rows.along[first * length..][..count * length];
         self.squares.fill(0.0);
         for row in rows.chunks_exact(length) {
             self.squares.iter_mut().zip(row).for_each(|(sum, value)| *sum += value * value);
@@ -195,7 +265,6 @@ impl Elimination {
         }
 
         let turn = Matrix::new(rows, count, length).columns(2 * d + 1 + first, 2 * d - first);
-        let across = Matrix::new(&self.rows.across[first * c..], 2 * d - first, c);
         let turned = &mut self.turned[..count * c];
         on_one_thread(|| product(turn, across, turned, false))?;
 
@@ -206,24 +275,26 @@ impl Elimination {
         }
         self.across[t * d * c..][..d * c].copy_from_slice(&turned[..d * c]);
         for i in d + left..count {
-            self.coefficients.collect(&turned[i * c..][..c], rows[i * length + 2 * d])?;
+            coefficients.collect(&turned[i * c..][..c], rows[i * length + 2 * d])?;
         }
         if step {
-            self.rows.keep(&turned[d * c..2 * d * c])
+            let kept = rows.chunks_exact(length).skip(d);
+            for (left, row) in self.left.chunks_exact_mut(d + 1).zip(kept) {
+                left.copy_from_slice(&row[d..=2 * d]);
+            }
+            std::mem::swap(&mut self.before, &mut self.turned);
         } else {
-            self.rows.begin()
+            self.begin_trajectory();
         }
         Ok(())
     }
 
-    /// Computes the step (M·D + c) that makes the sum of squares smallest if it is subtracted, given the
-    /// coefficients' part of it at its end. Returns the part of that sum which it removes, as far as it is
-    /// not the coefficients'.
-    pub fn solve(&self, step: &mut [f64]) -> f64 {
+    /// Computes the trajectory's part of the step (M, D), given that of the coefficients (c).
+    fn solve(&self, along: &mut [f64], coefficients: &[f64]) -> f64 {
         let (d, c, width) = (self.d, self.c, 2 * self.d + 1);
-        let (along, coefficients) = step.split_at_mut(self.points * d);
+        let points = along.len() / d;
         let mut removed = 0.0;
-        for t in (0..self.points).rev() {
+        for t in (0..points).rev() {
             let (own, after) = along[t * d..].split_at_mut(d);
             for i in (0..d).rev() {
                 let row = &self.along[(t * d + i) * width..][..width];
@@ -302,6 +373,18 @@ mod tests {
         t != 24 && t != 25 && t + 1 < POINTS
     }
 
+    /// Writes the rows of some points by a function that writes those of one.
+    fn of_each(
+        write: impl Fn(usize, &mut Rows) + Sync,
+    ) -> impl Fn(Range<usize>, &mut [Rows]) + Sync {
+        move |points, rows| {
+            for (t, rows) in points.zip(rows) {
+                rows.begin();
+                write(t, rows);
+            }
+        }
+    }
+
     /// The state, weight and residual of each value at point t; some values are missing, but a single
     /// point has one of every state.
     fn values(t: usize) -> impl Iterator<Item = (usize, f64, f64)> {
@@ -354,7 +437,7 @@ mod tests {
             solve_positive(&mut matrix, &mut expected).unwrap();
 
             let mut elimination = Elimination::new(POINTS, D, c).unwrap();
-            let absorb = |t: usize, rows: &mut Rows| {
+            let write = of_each(|t: usize, rows: &mut Rows| {
                 values(t).for_each(|(j, weight, residual)| rows.observe(j, weight, residual));
                 if has_step(t) {
                     for (i, (along, across)) in rows.defects().enumerate() {
@@ -363,9 +446,8 @@ mod tests {
                         across.copy_from_slice(&b);
                     }
                 }
-                Ok(has_step(t))
-            };
-            assert!(elimination.eliminate(absorb).unwrap());
+            });
+            assert!(elimination.eliminate(write, |_| Ok(())).unwrap());
             let mut step = vec![0.0; n];
             let normal = &mut elimination.coefficients;
             assert!(normal.factorize(&prior, &coefficients).unwrap());
@@ -397,22 +479,22 @@ mod tests {
         for measured in [true, false] {
             for seed in 0..50 {
                 let mut elimination = Elimination::new(20, 2, 0).unwrap();
-                let absorb = |t: usize, rows: &mut Rows| {
+                let write = of_each(|t: usize, rows: &mut Rows| {
                     rows.observe(0, 1.0, 0.5);
                     if measured && t == 7 {
                         rows.observe(1, 1e-3, 0.1);
                     }
                     if t == 19 {
-                        return Ok(false);
+                        return;
                     }
                     for (i, (along, _)) in rows.defects().enumerate() {
                         along.fill(0.0);
                         along[i] = -1e4 * (1.0 + 0.1 * number(seed * 40 + 2 * t + i));
                         along[2 + i] = 1e4 * (1.0 + 0.1 * number(seed * 80 + 3 * t + i));
                     }
-                    Ok(true)
-                };
-                assert_eq!(elimination.eliminate(absorb).unwrap(), measured, "{seed}");
+                });
+                let determined = elimination.eliminate(write, |_| Ok(())).unwrap();
+                assert_eq!(determined, measured, "{seed}");
             }
         }
     }
@@ -421,11 +503,10 @@ mod tests {
     fn a_state_that_no_row_determines_is_told() {
         let mut elimination = Elimination::new(2, 1, 1).unwrap();
         for (weight, determined) in [(1.0, true), (0.0, false), (f64::NAN, false)] {
-            let absorb = |t, rows: &mut Rows| {
+            let write = of_each(|t, rows: &mut Rows| {
                 rows.observe(0, if t == 1 { weight } else { 1.0 }, 0.5);
-                Ok(false)
-            };
-            assert_eq!(elimination.eliminate(absorb).unwrap(), determined, "{weight}");
+            });
+            assert_eq!(elimination.eliminate(write, |_| Ok(())).unwrap(), determined, "{weight}");
         }
         // No row has to do with the coefficient but the prior.
         let normal = &mut elimination.coefficients;

@@ -65,18 +65,18 @@ impl<'a> GaussNewton<'a> {
             elimination: Elimination::new(points, variables, coefficients)?,
             step: vec![0.0; points * variables + coefficients],
             trial: estimate.clone(),
-            assembly: Assembly::new(grid, slots, &estimate.rhs),
+            assembly: Assembly::new(grid, slots),
         })
     }
 
     /// Returns the sum of squares that is minimized, which is infinite if the trajectory crosses a
     /// pole.
-    pub fn cost(&mut self, estimate: &Estimate<'a>, weights: &Weights) -> f64 {
+    pub fn cost(&self, estimate: &Estimate<'a>, weights: &Weights) -> f64 {
         self.assembly.cost(estimate, weights)
     }
 
     /// Returns what an exact solution of the equations leaves in the rows of each step: (M, D).
-    pub fn discretization(&mut self, estimate: &Estimate<'a>) -> Vec<f64> {
+    pub fn discretization(&self, estimate: &Estimate<'a>) -> Vec<f64> {
         self.assembly.discretization(estimate)
     }
 
@@ -166,12 +166,12 @@ impl<'a> GaussNewton<'a> {
         weights: &mut Weights,
         report: &mut Report<'_>,
     ) -> Result<()> {
-        let points = self.assembly.points() as f64;
-        let assembly = &mut self.assembly;
-        let determined = self.elimination.eliminate(|t, rows| {
-            report(t as f64 / points)?;
-            Ok(assembly.absorb(t, estimate, weights, rows))
-        })?;
+        let (assembly, points) = (&self.assembly, self.assembly.points() as f64);
+        let rows_of = &*weights;
+        let determined = self.elimination.eliminate(
+            |points, rows| assembly.write(points, estimate, rows_of, rows),
+            |t| report(t as f64 / points),
+        )?;
         let leading = self.assembly.slots.iter().filter(|slot| slot.leads);
         let mut values = vec![0.0; weights.prior.len()];
         leading.for_each(|slot| values[slot.column] = slot.place.value(&estimate.rhs));
