@@ -18,8 +18,8 @@ use crate::{csv, html_report, interrupt, outputs, plot, terms, warnings};
 
 /// Find the differential equations that time series obey
 ///
-/// Each FILE is a CSV table with a header row: a time column (found by its name: t, time, year, ...),
-/// and one column a state. Fields are separated by commas, semicolons, tabs or bars; lines above the
+/// Each FILE is a CSV table with a header row: a time column (found by its name: t, time, elapsed_s,
+/// year, ...; T only as the first column), and one column a state. Fields are separated by commas, semicolons, tabs or bars; lines above the
 /// header, lines that begin with # or % and are no rows, a row of units, rows of separators only,
 /// columns without a name, of words or without a value are passed over. Times may be dates (2021-03-31
 /// 08:00, 31.3.2021 8:00, 3/31/2021 8:00 AM, 31 Mar 2021, 08:00:00; 20210331 only where the name of the
@@ -103,7 +103,8 @@ pub struct Arguments {
     /// The function g in x' = g(sum of terms) [default: identity, where a model is given]
     #[arg(long, value_enum, help_heading = "Model")]
     link: Option<LinkName>,
-    /// Keep a term when its coefficient is at least so many standard errors from zero
+    /// Keep a term when the fit without it is as much worse as for a coefficient so many standard errors
+    /// from zero
     #[arg(long, value_name = "NUMBER", default_value_t = 5.0, help_heading = "Model")]
     threshold: f64,
     /// Seed of everything random

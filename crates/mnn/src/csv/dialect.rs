@@ -5,7 +5,7 @@ use super::comments::{self, Comments, Shape};
 use super::time;
 
 /// The names that make a column the time, best first; they are compared as [`bare`] gives them.
-const TIME_NAMES: [&str; 24] = [
+const TIME_NAMES: [&str; 29] = [
     "t",
     "time",
     "times",
@@ -13,6 +13,8 @@ const TIME_NAMES: [&str; 24] = [
     "uhrzeit",
     "timestamp",
     "datetime",
+    "elapsed",
+    "elapsedtime",
     "date",
     "datum",
     "year",
@@ -23,31 +25,48 @@ const TIME_NAMES: [&str; 24] = [
     "weeks",
     "day",
     "days",
+    "tage",
     "hour",
     "hours",
+    "stunden",
     "minute",
     "minutes",
+    "minuten",
     "second",
     "seconds",
-    "T",
+    "sekunden",
+];
+/// Those that a unit may follow, as in `time_min`, and such units.
+const BEFORE_UNITS: [&str; 6] = ["t", "time", "zeit", "timestamp", "elapsed", "elapsedtime"];
+const TIME_UNITS: [&str; 21] = [
+    "ns", "us", "µs", "ms", "msec", "s", "sec", "secs", "second", "seconds", "min", "mins",
+    "minute", "minutes", "h", "hr", "hrs", "hour", "hours", "d", "days",
 ];
 
-/// Returns the column of the time: the one that is called so, or else one whose name tells it.
+/// Returns the column of the time: the one that is called so, or else one whose name tells it. `T` is a
+/// temperature as often as a time, and counts only as the first column, where there is no other.
 pub fn time_column<S: AsRef<str>>(names: &[S], wanted: Option<&str>) -> Option<usize> {
-    match wanted {
-        Some(wanted) => names.iter().position(|name| name.as_ref() == wanted),
-        None => {
-            let bare: Vec<String> = names.iter().map(|name| bare(name.as_ref())).collect();
-            TIME_NAMES.iter().find_map(|known| bare.iter().position(|name| name == known))
-        }
+    if let Some(wanted) = wanted {
+        return names.iter().position(|name| name.as_ref() == wanted);
     }
+    let bare: Vec<String> = names.iter().map(|name| bare(name.as_ref())).collect();
+    let known = TIME_NAMES.iter().find_map(|known| bare.iter().position(|name| name == known));
+    let with_unit = || names.iter().position(|name| is_time_with_unit(name.as_ref()));
+    known.or_else(with_unit).or_else(|| (bare.first()? == "T").then_some(0))
 }
 
-/// Returns whether a name tells that a column is a part of a time; `T` is none where there is
-/// another time.
+/// Returns whether a name is that of a time and its unit, such as `t_s` or `elapsed min`.
+fn is_time_with_unit(name: &str) -> bool {
+    let name = name.to_lowercase();
+    let words = name.rsplit_once(['_', ' ', '.', '-', '/']);
+    words.is_some_and(|(time, unit)| {
+        BEFORE_UNITS.contains(&&*bare(time)) && TIME_UNITS.contains(&unit)
+    })
+}
+
+/// Returns whether a name tells that a column is a part of a time.
 pub fn is_part_of_time(name: &str) -> bool {
-    let name = bare(name);
-    name != "T" && TIME_NAMES.contains(&&*name)
+    TIME_NAMES.contains(&&*bare(name))
 }
 
 /// Returns a name in lower case, without a unit in brackets (`Time [s]`) and what separates words
@@ -393,6 +412,14 @@ mod tests {
             (&["T (\u{b0}C)", "x"], None),
             (&["T [deg F]", "x"], None),
             (&["T [K]", "x", "minutes"], Some(2)),
+            (&["x", "T"], None),
+            (&["elapsed", "T"], Some(0)),
+            (&["T", "elapsed_s", "c"], Some(1)),
+            (&["T", "time_min"], Some(1)),
+            (&["x", "t_ms"], Some(1)),
+            (&["T", "Elapsed time min"], Some(1)),
+            (&["x_s", "t_x"], None),
+            (&["Sekunden", "T", "c"], Some(0)),
             (&["x", "Zeit"], Some(1)),
             (&["T", "week"], Some(1)),
             (&["x", "y"], None),

@@ -63,7 +63,11 @@ impl<'a> Numbers<'a> {
         };
         if let Some(given) = self.given.filter(|given| *given != decimal) {
             let name = given.name();
-            return wrong(format!("{}: --decimal says that fractions have {name}", quoted(text)));
+            return wrong(format!(
+                "{}: --decimal says that fractions have {name}; numbers are read without separators \
+                 between thousands",
+                quoted(text)
+            ));
         }
         if let Some((found, first)) = self.found.filter(|(found, _)| *found != decimal) {
             let name = found.name();

@@ -224,7 +224,7 @@ impl<'a> Rows<'a> {
             (_, Some(calendar)) if calendar.is_of_day() => {
                 " (times of more than one day need a date in a column called date)"
             }
-            (None, _) => " (several trajectories in one file need --trajectory)",
+            (None, _) => " (sort the rows by time; several trajectories need --trajectory)",
             (Some(_), _) => " (sort the rows of each trajectory by time)",
         };
         let (time, previous) = (field(time), field(previous));

@@ -95,8 +95,8 @@ const CASES: &[Case] = &[
     case(
         "huge times",
         b"t,x\n1.5e300,1\n1e300,2\n",
-        "a.csv:3: column `t`: time must not fall, but 1e300 follows 1.5e300 (several trajectories in \
-          one file need --trajectory)",
+        "a.csv:3: column `t`: time must not fall, but 1e300 follows 1.5e300 (sort the rows by \
+          time; several trajectories need --trajectory)",
     ),
     case(
         "infinite",
@@ -119,8 +119,8 @@ const CASES: &[Case] = &[
     case(
         "time falls",
         b"t,x\n0,1\n2,2\n1.5,2\n",
-        "a.csv:4: column `t`: time must not fall, but 1.5 follows 2 (several trajectories in one \
-          file need --trajectory)",
+        "a.csv:4: column `t`: time must not fall, but 1.5 follows 2 (sort the rows by time; \
+          several trajectories need --trajectory)",
     ),
     case(
         "all missing",
@@ -320,8 +320,8 @@ const CASES: &[Case] = &[
     case(
         "neighboring times fall",
         b"t,x\n1700000000.25,1\n1700000000.125,2\n",
-        "a.csv:3: column `t`: time must not fall, but 1700000000.125 follows 1700000000.25 (several \
-          trajectories in one file need --trajectory)",
+        "a.csv:3: column `t`: time must not fall, but 1700000000.125 follows 1700000000.25 (sort the \
+          rows by time; several trajectories need --trajectory)",
     ),
     Case {
         name: "words in a column that was chosen",
@@ -353,7 +353,8 @@ const CASES: &[Case] = &[
         name: "a decimal character that is another",
         table: b"t,x\n0,1\n0.5,2\n",
         arguments: &["--decimal", "comma"],
-        message: "a.csv:3: column `t`: \"0.5\": --decimal says that fractions have a comma",
+        message: "a.csv:3: column `t`: \"0.5\": --decimal says that fractions have a comma; numbers \
+                  are read without separators between thousands",
     },
     Case {
         name: "unknown time",
