@@ -303,6 +303,18 @@ fn quoted(name: &str) -> String {
     if is_plain(name) { name.to_owned() } else { in_backquotes(name) }
 }
 
+/// Returns a factor as equations show it: one of these names in backquotes if it could be confused with
+/// something else.
+pub(super) fn shown(factor: &str, names: &[String]) -> String {
+    let is_name = |text: &str| names.iter().any(|name| name == text);
+    // x' beside x is its velocity.
+    let of_other = factor.strip_suffix('\'').is_some_and(|name| !is_name(name));
+    match is_name(factor) && (of_other || !is_plain(factor)) {
+        true => in_backquotes(factor),
+        false => factor.to_owned(),
+    }
+}
+
 fn in_backquotes(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }

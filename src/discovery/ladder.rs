@@ -250,7 +250,9 @@ fn automatic(data: &Dataset, settings: &Settings) -> Result<Vec<Step>> {
                         ..model
                     });
                 }
-                Err(error @ Error::Argument { .. }) => {
+                // Other models would only hide that the name of a state is ambiguous.
+                Err(Error::Argument { argument, message }) if argument != "states" => {
+                    let error = Error::Argument { argument, message };
                     step.refused.push((rung.name(), error.to_string()));
                     // The lowest rung says best what is too large.
                     if refused.as_ref().is_none_or(|(lowest, _)| rung.0 < *lowest) {

@@ -120,11 +120,8 @@ impl Library {
             names.extend(states.iter().flat_map(|x| [format!("sin({x})"), format!("cos({x})")]));
         }
         let mut known = HashSet::new();
-        for name in &names {
-            if !known.insert(name) {
-                let message = format!("with these terms, `{name}` would stand for two things");
-                return Err(Error::argument("states", message));
-            }
+        if let Some(name) = names.iter().find(|name| !known.insert(*name)) {
+            return Err(ambiguous(name));
         }
         let own = settings
             .terms
@@ -176,9 +173,7 @@ impl Library {
         let mut written = HashSet::new();
         for factors in library.factors.iter().filter(|factors| !factors.is_empty()) {
             if !written.insert(product(factors)) {
-                let text = product(factors);
-                let message = format!("with these terms, `{text}` would stand for two things");
-                return Err(Error::argument("states", message));
+                return Err(ambiguous(&product(factors)));
             }
         }
         Ok(library)
@@ -414,6 +409,11 @@ impl Library {
     }
 }
 
+fn ambiguous(name: &str) -> Error {
+    let message = format!("with these terms, `{name}` would stand for two things: rename it");
+    Error::argument("states", message)
+}
+
 /// Reads a term of the caller's own as a product of factors.
 fn read(text: &str, arguments: &[String]) -> Result<Vec<Expression>> {
     let refuse = |message| Err(Error::argument("terms", message));
@@ -549,8 +549,9 @@ mod tests {
         assert!(refused(["x", "x'"], second).contains("`x'` would stand for two things"));
         let sines = Settings { sine_cosine: true, ..Settings::default() };
         assert!(refused(["x", "sin(x)"], sines).contains("`sin(x)` would stand for two things"));
-        let squares = Settings::default();
-        assert!(refused(["x", "x^2"], squares).contains("`x^2` would stand for two things"));
+        assert!(
+            refused(["x", "x^2"], Settings::default()).contains("`x^2` would stand for two things")
+        );
     }
 
     #[test]

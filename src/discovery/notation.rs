@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Write as _};
 
 use super::equation::{Equation, Term};
-use super::expression::Expression;
+use super::expression::{Expression, shown};
 use super::link::Link;
 
 /// Writes an equation on one line, such as `x' = -10.002(3) x + 10.001(2) y`, where the digits in
@@ -36,7 +36,7 @@ impl<'a> Notation<'a> {
 /// The notation of plain text, as in `0.5 - 1.000(14) x^2 z`.
 pub(crate) const TEXT: Notation<'static> = Notation {
     variables: &[],
-    name: |name, _| name.to_owned(),
+    name: shown,
     power: |n| format!("^{n}"),
     between: " ",
     exponent: |e| format!("e{e}"),

@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use serde::Serialize;
 
 use super::equation::{Discovery, DownWeighted, Equation, Term, Tried};
+use super::expression::shown;
 use super::link::Link;
 use super::notation::{LATEX, TEXT, latex_name, right_hand_side};
 use super::settings::Interpolation;
@@ -14,17 +15,38 @@ use super::symbols::Symbols;
 /// = -10.002(3) x + 10.001(2) y`, where the digits in brackets are the standard error in units of
 /// the last place.
 pub fn aligned(equations: &[Equation]) -> String {
-    let width = equations.iter().map(|equation| equation.lhs.chars().count()).max().unwrap_or(0);
-    equations.iter().fold(String::new(), |mut out, equation| {
-        let _ = writeln!(out, "{:<width$} = {}", equation.lhs, right_hand_side(equation, &TEXT));
+    aligned_with(equations, &[])
+}
+
+/// Returns the same, with those of the names in backquotes that could be confused with something else.
+fn aligned_with(equations: &[Equation], names: &[String]) -> String {
+    let left: Vec<String> = equations.iter().map(|e| left_hand_side(&e.lhs, names)).collect();
+    let width = left.iter().map(|left| left.chars().count()).max().unwrap_or(0);
+    let notation = TEXT.of(names);
+    equations.iter().zip(left).fold(String::new(), |mut out, (equation, left)| {
+        let _ = writeln!(out, "{left:<width$} = {}", right_hand_side(equation, &notation));
         out
     })
 }
 
-/// Writes the equations as [`aligned`] does.
+/// Returns a left-hand side, the derivative of a state or of its velocity.
+fn left_hand_side(lhs: &str, names: &[String]) -> String {
+    let of = |text: &str| {
+        let name = text.strip_suffix('\'')?;
+        names.iter().any(|known| known == name).then(|| name.to_owned())
+    };
+    match of(lhs).map(|name| (of(&name), name)) {
+        Some((Some(state), _)) => shown(&state, names) + "''",
+        Some((None, name)) => shown(&name, names) + "'",
+        None => lhs.to_owned(),
+    }
+}
+
+/// Writes the equations as [`aligned`] does, with those names in backquotes that could be confused with
+/// something else: `` `x^2`' = x `x^2` ``.
 impl fmt::Display for Discovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&aligned(&self.equations))
+        f.write_str(&aligned_with(&self.equations, Symbols::of(self).variables()))
     }
 }
 
@@ -198,6 +220,24 @@ z' = (2.00(10) z) / (1 - 0.25(2) x_1)
 ";
         assert_eq!(example().to_string(), expected);
         assert_eq!(aligned(&[equation("ab''", vec![], Link::Identity, vec![])]), "ab'' = 0\n");
+    }
+
+    #[test]
+    fn names_that_could_be_confused_stand_in_backquotes() {
+        let model = |order: usize, states: [&str; 2], factors: [&str; 2]| {
+            let terms = |factor| vec![term(&[factor], 2.0, None)];
+            let of = |i: usize| {
+                let lhs = states[i].to_owned() + &"'".repeat(order);
+                equation(&lhs, terms(factors[i]), Link::Identity, vec![])
+            };
+            let states = states.map(String::from).to_vec();
+            let equations = vec![of(0), of(1)];
+            Discovery { states, order, equations, ..Discovery::default() }.to_string()
+        };
+        assert_eq!(model(1, ["x", "y z"], ["y z", "x"]), "x'     = 2 `y z`\n`y z`' = 2 x\n");
+        assert_eq!(model(1, ["x", "y'"], ["y'", "x"]), "x'    = 2 `y'`\n`y'`' = 2 x\n");
+        assert_eq!(model(1, ["-x", "1"], ["1", "-x"]), "`-x`' = 2 `1`\n`1`'  = 2 `-x`\n");
+        assert_eq!(model(2, ["x", "y z"], ["x'", "y z'"]), "x''     = 2 x'\n`y z`'' = 2 `y z'`\n");
     }
 
     #[test]

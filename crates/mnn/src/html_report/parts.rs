@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::ops::Range;
 
-use mechanistic::discovery::{Dataset, Discovery, Equation, Fit, Term, Trajectory, aligned};
+use mechanistic::discovery::{Dataset, Discovery, Equation, Fit, Term, Trajectory};
 
 use super::chart::{Chart, Kind, Points};
 use super::escaped;
@@ -34,7 +34,7 @@ impl Report<'_> {
 
     /// The equations, then each coefficient with its standard error.
     pub fn equations(&self) -> String {
-        let text = escaped(aligned(&self.discovery.equations).trim_end());
+        let text = escaped(self.discovery.to_string().trim_end());
         let mut html = format!("<pre>{text}</pre>\n<div class=\"scroll\"><table>\n<tr>");
         html += &cells("th", &["equation", "term", "coefficient", "standard error", "ratio"]);
         html += "</tr>\n";
