@@ -41,12 +41,14 @@ pub(super) fn warning<'a>(
     };
     let penalty = settings.threshold * settings.threshold;
     let difference = found.score(settings) - free.score(settings);
+    let more_terms = found.terms().saturating_sub(free.terms()) as f64;
     let (exact, was_exact) = (free.estimate.is_exact(), found.estimate.is_exact());
     let what = match (exact, was_exact) {
         (true, false) => "which the data obey exactly, unlike those with them".to_owned(),
         // Disturbances may follow the data where exact equations may not.
         (false, true) => return Ok(None),
-        _ if difference > MARGIN * penalty => {
+        // That with the constraints there are more terms, of which each has its price, is no contradiction.
+        _ if difference - penalty * more_terms > MARGIN * penalty => {
             format!("with a score that is lower by {difference:.1}, which is much")
         }
         _ => return Ok(None),

@@ -82,7 +82,7 @@ impl Found<'_> {
     }
 
     /// Returns the number of terms that are written.
-    fn terms(&self) -> usize {
+    pub fn terms(&self) -> usize {
         self.estimate.written_terms().iter().sum()
     }
 
@@ -103,8 +103,12 @@ impl Found<'_> {
         (0..self.estimate.rhs.states()).filter(is_saturated).collect()
     }
 
-    /// Returns whether an equation may lack others than its candidates, because it has nearly all of them.
+    /// Returns whether an equation may lack others than its candidates, because it has nearly all of them, or
+    /// because it is the only one of a single state, in which a few powers approximate any function well.
     fn may_lack_others(&self) -> bool {
+        if self.estimate.rhs.library.arguments() == 1 && self.counts(0).1 > 1 {
+            return true;
+        }
         let is_full = |equation: usize| {
             let (candidates, present) = self.counts(equation);
             candidates >= VERY_FEW && present == candidates
@@ -355,8 +359,8 @@ impl<'a> Results<'a> {
     }
 
     /// Returns the warning that equations with other terms, found with another model, are as good as the
-    /// best ones: their score differs by less than a term must be worth, and what is known of their error on
-    /// data held out is of the same size.
+    /// best ones: their score differs by less than a term must be worth, or is lower but they are not exact,
+    /// and what is known of their error on data held out is of the same size.
     fn undecided(&self, best: usize) -> Option<String> {
         if !self.settings.automatic {
             return None;
@@ -371,8 +375,11 @@ impl<'a> Results<'a> {
             (held_out, _) => held_out != Some(HeldOut::CutShort),
         };
         let rivals = self.found.iter().enumerate().filter(|(_, found)| {
-            let close = (score(found) - score(chosen)).abs() < self.margin();
-            let good = found.is_exact() >= chosen.is_exact() && close;
+            let more = score(found) - score(chosen);
+            let good = match found.is_exact() >= chosen.is_exact() {
+                true => more.abs() < self.margin(),
+                false => more < -self.margin(),
+            };
             good && predicts(found) && !same_terms(&found.estimate.equations(), &equations)
         });
         let (index, rival) = rivals.min_by(|a, b| score(a.1).total_cmp(&score(b.1)))?;

@@ -61,13 +61,15 @@ fn short_series_are_not_taken_for_simpler_ones() {
     assert_eq!(model, "degree 2");
 }
 
-/// A series that only falls: a polynomial of degree two with all its terms fits as exactly, and is not the
-/// end of the search.
+/// Series that only fall: a polynomial of degree two fits as exactly, and is not the end of the search.
 #[test]
-fn a_full_polynomial_does_not_end_the_search() {
-    let field = |u: &[f64]| vec![-0.5 * u[0].sqrt()];
-    let data = sample(&["h"], field, &[4.0], uniform(61, 0.12));
+fn a_polynomial_of_one_state_does_not_end_the_search() {
+    let root = |u: &[f64]| vec![-0.5 * u[0].sqrt()];
+    let data = sample(&["h"], root, &[4.0], uniform(61, 0.12));
     check(&with_noise(data, 0.005, 0.0, 1), 1, "h' = -0.5 sqrt(h)", 0.05);
+    let power = |u: &[f64]| vec![-0.4 * u[0].powf(1.5)];
+    let data = sample(&["c"], power, &[4.0], uniform(121, 0.1));
+    check(&with_noise(data, 0.02, 0.0, 1), 1, "c' = -0.4 c sqrt(c)", 0.05);
 }
 
 /// Fewer points than are needed to hold any out, which rich models follow as they like.
