@@ -118,7 +118,7 @@ mod tests {
             "<h2>Correlations of the coefficients</h2>",
             "<h2>Residuals</h2>",
             "<h2>Phase portraits</h2>",
-            "x&lt;1&gt;' = 0.25 + 1.000(10) y",
+            "`x&lt;1&gt;`' = 0.25 + 1.000(10) y",
             ">−0.75</td>",
             "the term `x&lt;1&gt;` &amp; others",
             "<tr class=\"chosen\"><td>degree 2</td>",
