@@ -41,14 +41,14 @@ pub(super) fn warning<'a>(
     };
     let penalty = settings.threshold * settings.threshold;
     let difference = found.score(settings) - free.score(settings);
-    let more_terms = found.terms().saturating_sub(free.terms()) as f64;
+    // That with the constraints one term more is needed, which has its price, is no contradiction yet.
+    let price = if found.terms() > free.terms() { penalty } else { 0.0 };
     let (exact, was_exact) = (free.estimate.is_exact(), found.estimate.is_exact());
     let what = match (exact, was_exact) {
         (true, false) => "which the data obey exactly, unlike those with them".to_owned(),
         // Disturbances may follow the data where exact equations may not.
         (false, true) => return Ok(None),
-        // That with the constraints there are more terms, of which each has its price, is no contradiction.
-        _ if difference - penalty * more_terms > MARGIN * penalty => {
+        _ if difference - price > MARGIN * penalty => {
             format!("with a score that is lower by {difference:.1}, which is much")
         }
         _ => return Ok(None),

@@ -303,15 +303,23 @@ fn quoted(name: &str) -> String {
     if is_plain(name) { name.to_owned() } else { in_backquotes(name) }
 }
 
-/// Returns a factor as equations show it: one of these names in backquotes if it could be confused with
-/// something else.
-pub(super) fn shown(factor: &str, names: &[String]) -> String {
-    let is_name = |text: &str| names.iter().any(|name| name == text);
-    // x' beside x is its velocity.
-    let of_other = factor.strip_suffix('\'').is_some_and(|name| !is_name(name));
-    match is_name(factor) && (of_other || !is_plain(factor)) {
-        true => in_backquotes(factor),
-        false => factor.to_owned(),
+/// Returns a factor as equations show it, given the names of the columns: one of these, its velocity or a
+/// function of it in backquotes if it could be confused with something else.
+pub(super) fn shown(factor: &str, columns: &[String]) -> String {
+    let is_column = |text: &str| columns.iter().any(|column| column == text);
+    // x' is the velocity of x, unless a column is called so.
+    let is_odd = |name: &str| !is_plain(name) || name.ends_with('\'');
+    let velocity = || factor.strip_suffix('\'').filter(|name| is_column(name));
+    let call = || factor.strip_suffix(')').and_then(|call| call.split_once('('));
+    if is_column(factor) {
+        return if is_odd(factor) { in_backquotes(factor) } else { factor.to_owned() };
+    }
+    match (velocity(), call()) {
+        (Some(name), _) if is_odd(name) => in_backquotes(factor),
+        (_, Some((function, name))) if is_plain(function) && is_column(name) && is_odd(name) => {
+            format!("{function}({})", in_backquotes(name))
+        }
+        _ => factor.to_owned(),
     }
 }
 

@@ -169,7 +169,7 @@ impl Library {
             }
             library.push(Function::User(term.clone()), factors);
         }
-        // A column `x^2` beside a column `x`: nobody could tell it from the square.
+        // A column `x^2` beside a column `x`: flags, warnings and files write it as they do the square.
         let mut written = HashSet::new();
         for factors in library.factors.iter().filter(|factors| !factors.is_empty()) {
             if !written.insert(product(factors)) {

@@ -16,7 +16,8 @@ impl Display for Equation {
 
 /// The differences between plain text and LaTeX.
 pub(crate) struct Notation<'a> {
-    /// The names that expressions are made of; where they are not known, none.
+    /// The names that expressions are made of, or in text those of the columns; where they are not known,
+    /// none.
     variables: &'a [String],
     name: fn(&str, &[String]) -> String,
     power: fn(usize) -> String,

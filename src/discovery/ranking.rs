@@ -104,7 +104,7 @@ impl Found<'_> {
     }
 
     /// Returns whether an equation may lack others than its candidates, because it has nearly all of them, or
-    /// because it is the only one of a single state, in which a few powers approximate any function well.
+    /// because it is that of a single state and has two terms or more: these approximate many functions well.
     fn may_lack_others(&self) -> bool {
         if self.estimate.rhs.library.arguments() == 1 && self.counts(0).1 > 1 {
             return true;
@@ -374,25 +374,33 @@ impl<'a> Results<'a> {
             }
             (held_out, _) => held_out != Some(HeldOut::CutShort),
         };
+        // What the data do not obey exactly is less, whatever its score.
+        let is_less = |found: &Found<'a>| chosen.is_exact() && !found.is_exact();
         let rivals = self.found.iter().enumerate().filter(|(_, found)| {
             let more = score(found) - score(chosen);
-            let good = match found.is_exact() >= chosen.is_exact() {
-                true => more.abs() < self.margin(),
-                false => more < -self.margin(),
+            let good = match is_less(found) {
+                true => more < -self.margin(),
+                false => more.abs() < self.margin(),
             };
             good && predicts(found) && !same_terms(&found.estimate.equations(), &equations)
         });
-        let (index, rival) = rivals.min_by(|a, b| score(a.1).total_cmp(&score(b.1)))?;
+        let order = |found: &Found<'a>| (is_less(found), score(found));
+        let (index, rival) = rivals.min_by(|a, b| {
+            let ((a_less, a), (b_less, b)) = (order(a.1), order(b.1));
+            a_less.cmp(&b_less).then(a.total_cmp(&b))
+        })?;
         let (tried, _) = self.tried.iter().find(|(_, found)| *found == Some(index))?;
         let others = rival.estimate.equations();
         let differ = others.iter().zip(&equations).filter(|(a, b)| !a.has_same_terms(b));
         let differ: Vec<String> = differ.map(|(equation, _)| equation.to_string()).collect();
-        Some(warnings::undecided_model(
-            &tried.model,
-            score(rival) - score(chosen),
-            self.settings.threshold.powi(2),
-            &differ,
-        ))
+        let difference = score(rival) - score(chosen);
+        Some(match is_less(rival) {
+            true => warnings::better_score(&tried.model, difference, &differ),
+            false => {
+                let penalty = self.settings.threshold.powi(2);
+                warnings::undecided_model(&tried.model, difference, penalty, &differ)
+            }
+        })
     }
 }
 

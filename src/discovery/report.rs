@@ -7,46 +7,41 @@ use serde::Serialize;
 use super::equation::{Discovery, DownWeighted, Equation, Term, Tried};
 use super::expression::shown;
 use super::link::Link;
-use super::notation::{LATEX, TEXT, latex_name, right_hand_side};
+use super::notation::{LATEX, Notation, TEXT, latex_name, right_hand_side};
 use super::settings::Interpolation;
 use super::symbols::Symbols;
 
 /// Returns the equations as text, one in each line and with their equals signs aligned, such as `x'
 /// = -10.002(3) x + 10.001(2) y`, where the digits in brackets are the standard error in units of
 /// the last place.
+///
+/// Names stand as they are; [`Discovery`] writes those in backquotes that could be confused.
 pub fn aligned(equations: &[Equation]) -> String {
-    aligned_with(equations, &[])
+    let left = equations.iter().map(|equation| equation.lhs.clone()).collect();
+    lines(left, equations, &TEXT)
 }
 
-/// Returns the same, with those of the names in backquotes that could be confused with something else.
-fn aligned_with(equations: &[Equation], names: &[String]) -> String {
-    let left: Vec<String> = equations.iter().map(|e| left_hand_side(&e.lhs, names)).collect();
+fn lines(left: Vec<String>, equations: &[Equation], notation: &Notation<'_>) -> String {
     let width = left.iter().map(|left| left.chars().count()).max().unwrap_or(0);
-    let notation = TEXT.of(names);
     equations.iter().zip(left).fold(String::new(), |mut out, (equation, left)| {
-        let _ = writeln!(out, "{left:<width$} = {}", right_hand_side(equation, &notation));
+        let _ = writeln!(out, "{left:<width$} = {}", right_hand_side(equation, notation));
         out
     })
 }
 
-/// Returns a left-hand side, the derivative of a state or of its velocity.
-fn left_hand_side(lhs: &str, names: &[String]) -> String {
-    let of = |text: &str| {
-        let name = text.strip_suffix('\'')?;
-        names.iter().any(|known| known == name).then(|| name.to_owned())
-    };
-    match of(lhs).map(|name| (of(&name), name)) {
-        Some((Some(state), _)) => shown(&state, names) + "''",
-        Some((None, name)) => shown(&name, names) + "'",
-        None => lhs.to_owned(),
-    }
-}
-
-/// Writes the equations as [`aligned`] does, with those names in backquotes that could be confused with
-/// something else: `` `x^2`' = x `x^2` ``.
+/// Writes the equations as [`aligned`] does, with those columns in backquotes whose names could be confused
+/// with something else: `` `y z`' = x `y z` ``.
 impl fmt::Display for Discovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&aligned_with(&self.equations, Symbols::of(self).variables()))
+        let columns = [&self.states[..], &self.inputs].concat();
+        // One prime after the other: an order that was read from a file may be any number.
+        let left_hand_side = |equation: &Equation| {
+            let bare = (0..self.order).try_fold(&*equation.lhs, |name, _| name.strip_suffix('\''));
+            let name = bare.unwrap_or(&equation.lhs);
+            shown(name, &columns) + &equation.lhs[name.len()..]
+        };
+        let left = self.equations.iter().map(left_hand_side).collect();
+        f.write_str(&lines(left, &self.equations, &TEXT.of(&columns)))
     }
 }
 
@@ -236,6 +231,11 @@ z' = (2.00(10) z) / (1 - 0.25(2) x_1)
         };
         assert_eq!(model(1, ["x", "y z"], ["y z", "x"]), "x'     = 2 `y z`\n`y z`' = 2 x\n");
         assert_eq!(model(1, ["x", "y'"], ["y'", "x"]), "x'    = 2 `y'`\n`y'`' = 2 x\n");
+        assert_eq!(model(1, ["y", "y'"], ["y'", "y"]), "y'    = 2 `y'`\n`y'`' = 2 y\n");
+        assert_eq!(
+            model(1, ["x", "y z"], ["sin(y z)", "sin(x)"]),
+            "x'     = 2 sin(`y z`)\n`y z`' = 2 sin(x)\n"
+        );
         assert_eq!(model(1, ["-x", "1"], ["1", "-x"]), "`-x`' = 2 `1`\n`1`'  = 2 `-x`\n");
         assert_eq!(model(2, ["x", "y z"], ["x'", "y z'"]), "x''     = 2 x'\n`y z`'' = 2 `y z'`\n");
     }

@@ -146,8 +146,8 @@ pub struct Settings {
     pub user_terms: Vec<UserTerm>,
     /// The function around the combination of terms; by default the identity.
     pub link: Link,
-    /// Number of standard errors that a coefficient must at least be away from zero for its term to
-    /// stay; by default 5.
+    /// A term stays where the fit without it is at least as much worse as for a coefficient that is so
+    /// many standard errors away from zero; by default 5.
     pub threshold: f64,
     /// Whether values that do not belong to the motion are kept from spoiling the result; by default
     /// they are only named in the warnings. Those that lie far from their neighbors, such as

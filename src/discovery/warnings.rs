@@ -121,6 +121,16 @@ pub(super) fn undecided_model(
     )
 }
 
+/// Returns the warning that another model has a score that differs by so much, which is lower, although the
+/// data do not obey its equations, which are these, as exactly.
+pub(super) fn better_score(model: &str, difference: f64, equations: &[String]) -> String {
+    format!(
+        "the data obey these equations exactly, but another model has a better score ({difference:+.1}) \
+         without that, {model}: {}",
+        equations.join(" and ")
+    )
+}
+
 /// Returns warnings of coefficients that only a constraint on their signs keeps at zero.
 pub(super) fn held_at_zero(
     rhs: &RightHandSide<'_>,

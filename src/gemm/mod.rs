@@ -76,6 +76,11 @@ pub fn on_one_thread<R>(work: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Returns whether other threads have work of their own: whether this is a part of such work.
+pub fn is_alone() -> bool {
+    ALONE.get()
+}
+
 /// Computes c = a·b, or c += a·b if `add`, of row-major c.
 ///
 /// # Errors

@@ -5,13 +5,20 @@
 //! is small is taken without a look, and Rust would abort where there is none.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Up to so many bytes a piece is small.
 const SMALL: usize = 1 << 16;
 
 /// Whether the program is about to end.
 static ENDS: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    /// Whether this thread ends it.
+    static ENDS_IT: Cell<bool> = const { Cell::new(false) };
+}
 
 /// The allocator, for the `global_allocator` of a program.
 pub struct Allocator;
@@ -41,9 +48,16 @@ unsafe impl GlobalAlloc for Allocator {
 
 /// Returns the address of so many bytes, which are had; ends the program if they are few and are not.
 fn had(address: *mut u8, bytes: usize) -> *mut u8 {
-    if address.is_null() && bytes <= SMALL && !ENDS.swap(true, Ordering::Relaxed) {
-        crate::tell(format_args!("mnn: {bytes} bytes of memory cannot be had"));
-        std::process::exit(2);
+    if address.is_null() && bytes <= SMALL {
+        if !ENDS.swap(true, Ordering::Relaxed) {
+            ENDS_IT.set(true);
+            crate::tell(format_args!("mnn: {bytes} bytes of memory cannot be had"));
+            std::process::exit(2);
+        }
+        // Without memory too, another thread would abort the program before this one has said why.
+        while !ENDS_IT.get() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
     address
 }

@@ -19,13 +19,14 @@ use crate::{csv, html_report, interrupt, outputs, plot, terms, warnings};
 /// Find the differential equations that time series obey
 ///
 /// Each FILE is a CSV table with a header row: a time column (found by its name: t, time, elapsed_s,
-/// year, ...; T only as the first column), and one column a state. Fields are separated by commas, semicolons, tabs or bars; lines above the
-/// header, lines that begin with # or % and are no rows, a row of units, rows of separators only,
-/// columns without a name, of words or without a value are passed over. Times may be dates (2021-03-31
-/// 08:00, 31.3.2021 8:00, 3/31/2021 8:00 AM, 31 Mar 2021, 08:00:00; 20210331 only where the name of the
-/// column or a flag says so), which without a time zone are taken without daylight saving time.
-/// Fractions may have decimal commas, text may be UTF-16 or Windows-1252. Empty fields, -, ?, NaN, NA,
-/// N/A, null, none and the like are missing values. Rows at the same time are averaged.
+/// year, ...; T only as the first column), and one column a state. Fields are separated by commas,
+/// semicolons, tabs or bars; lines above the header, lines that begin with # or % and are no rows, a row
+/// of units, rows of separators only, columns without a name, of words or without a value are passed
+/// over. Times may be dates (2021-03-31 08:00, 31.3.2021 8:00, 3/31/2021 8:00 AM, 31 Mar 2021, 08:00:00;
+/// 20210331 only where the name of the column or a flag says so), which without a time zone are taken
+/// without daylight saving time. Fractions may have decimal commas, text may be UTF-16 or Windows-1252.
+/// Empty fields, -, ?, NaN, NA, N/A, null, none and the like are missing values. Rows at the same time
+/// are averaged.
 /// The equations appear on standard output, everything else, warnings of what was passed over too,
 /// on standard error. A FILE called - is standard input.
 ///

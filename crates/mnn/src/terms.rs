@@ -14,7 +14,15 @@ impl FromStr for ColumnNames {
     type Err = Infallible;
 
     fn from_str(text: &str) -> std::result::Result<Self, Infallible> {
-        Ok(ColumnNames(list(text).into_iter().map(without_backquotes).collect()))
+        // A column may be called `T (C`, or have a backquote within its name.
+        let (mut in_name, mut begins) = (false, true);
+        let separates = |character: char| {
+            in_name ^= character == '`' && (in_name || begins);
+            begins = character == ',' && !in_name || begins && character == ' ';
+            character == ',' && !in_name
+        };
+        let names = text.split(separates).map(|name| without_backquotes(name.trim()));
+        Ok(ColumnNames(names.collect()))
     }
 }
 
@@ -164,6 +172,7 @@ mod tests {
             ColumnNames::all(&given)
         };
         assert_eq!(names(&["x, prey (10^3)"]), ["x", "prey (10^3)"]);
+        assert_eq!(names(&["T (C,y", "a`b,c, `d,e`"]), ["T (C", "y", "a`b", "c", "d,e"]);
         assert_eq!(
             names(&["`prey, adult`,y'", "a``b,`a``b`"]),
             ["prey, adult", "y'", "a``b", "a`b"]

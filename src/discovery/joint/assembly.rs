@@ -11,6 +11,7 @@ use crate::discovery::estimate::Estimate;
 use crate::discovery::grid::Grid;
 use crate::discovery::linearized::Linearized;
 use crate::discovery::simulate::Integrator;
+use crate::gemm;
 use crate::rows::hermite_coefficients;
 
 /// The number of points whose part of a sum is computed by one thread. It does not depend on the number of
@@ -69,12 +70,16 @@ impl<'a> Assembly<'a> {
             let first = piece * PIECE;
             self.cost_of(first..self.points().min(first + PIECE), estimate, weights)
         };
-        let pieces = self.points().div_ceil(PIECE);
-        let costs: Vec<f64> = match pieces {
-            1 => vec![of_piece(0)],
-            _ => (0..pieces).into_par_iter().map(of_piece).collect(),
+        let pieces = 0..self.points().div_ceil(PIECE);
+        let costs: Vec<f64> = match pieces.len() == 1 || gemm::is_alone() {
+            true => pieces.map(of_piece).collect(),
+            false => pieces.into_par_iter().map(of_piece).collect(),
         };
-        of_prior + costs.iter().sum::<f64>()
+        // Another piece may have no number at all.
+        match costs.contains(&f64::INFINITY) {
+            true => f64::INFINITY,
+            false => of_prior + costs.iter().sum::<f64>(),
+        }
     }
 
     /// Returns the part of these points and of the steps from them.
@@ -96,7 +101,7 @@ impl<'a> Assembly<'a> {
             }
             let after = &estimate.trajectory[(t + 1) * d..][..d];
             evaluator.find_inputs(self.grid, t, h, &estimate.rhs);
-            if t == points.start || self.is_new(t, &evaluator) {
+            if self.is_new(t, &points, &evaluator) {
                 evaluator.evaluate_flow(0, &estimate.rhs, state);
             }
             evaluator.evaluate_flow(1, &estimate.rhs, after);
@@ -120,7 +125,7 @@ impl<'a> Assembly<'a> {
     pub fn discretization(&self, estimate: &Estimate<'_>) -> Vec<f64> {
         let d = estimate.rhs.library.variables().len();
         let mut errors = vec![0.0; estimate.trajectory.len()];
-        if self.points() <= PIECE {
+        if self.points() <= PIECE || gemm::is_alone() {
             self.find_discretization(0, estimate, &mut errors);
         } else {
             let pieces = errors.par_chunks_mut(PIECE * d).enumerate();
@@ -185,7 +190,7 @@ impl<'a> Assembly<'a> {
             if h > 0.0 {
                 evaluator.find_inputs(self.grid, t, h, &estimate.rhs);
                 let before = &estimate.trajectory[t * d..][..d];
-                if t == points.start || self.is_new(t, &evaluator) {
+                if self.is_new(t, &points, &evaluator) {
                     evaluator.evaluate(0, &estimate.rhs, &self.places, before);
                 }
                 let after = &estimate.trajectory[(t + 1) * d..][..d];
@@ -256,11 +261,11 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    /// Returns whether the vector field at t is not that of the end of the step before: the point
-    /// before t belongs to another trajectory, so that no defect ties the two, or inputs have other
-    /// rates now.
-    fn is_new(&self, t: usize, evaluator: &Evaluator) -> bool {
-        t == 0 || self.steps[t - 1] == 0.0 || evaluator.has_inputs()
+    /// Returns whether the vector field at t is not that of the end of the step before: t is the first of
+    /// these points, or the one before t belongs to another trajectory, so that no defect ties the two, or
+    /// inputs have other rates now.
+    fn is_new(&self, t: usize, points: &Range<usize>, evaluator: &Evaluator) -> bool {
+        t == points.start || self.steps[t - 1] == 0.0 || evaluator.has_inputs()
     }
 }
 

@@ -24,7 +24,7 @@ use rayon::prelude::*;
 use super::coefficients::Coefficients;
 use crate::Result;
 use crate::discovery::dense::dot;
-use crate::gemm::{Matrix, on_one_thread, product};
+use crate::gemm::{self, Matrix, on_one_thread, product};
 use crate::memory::zeros;
 
 /// The fraction of a column's size, before the rows are turned, up to which what is left of it on the
@@ -40,8 +40,8 @@ const PIECES: usize = 4;
 pub(super) fn values(points: usize, d: usize, c: usize) -> usize {
     let row = c.saturating_add(2 * d + 1);
     let factor = points.saturating_mul(d).saturating_mul(row);
-    let rows = d.saturating_mul(5 * row.saturating_add(2 * d));
-    let rows = rows.saturating_mul(1 + points.min(2 * PIECES * PIECE));
+    let of_point = d.saturating_mul(row.saturating_mul(2).saturating_add(8 * d + 1));
+    let rows = of_point.saturating_mul(3 + points.min(2 * PIECES * PIECE));
     factor.saturating_add(rows).saturating_add(Coefficients::values(c))
 }
 
@@ -170,7 +170,7 @@ impl Elimination {
     }
 
     /// Eliminates all points, whose rows `write(points, rows)` writes, for a few points together; `report` is
-    /// told from time to time at which point the work is. Returns whether all states are determined.
+    /// told at which point the work is. Returns whether all states are determined.
     ///
     /// # Errors
     /// Those of `report`, which end the work, and [`Error::OutOfMemory`](crate::Error::OutOfMemory).
@@ -191,23 +191,32 @@ impl Elimination {
         };
         coefficients.begin();
         factor.begin();
-        if points <= PIECE {
-            write(0..points, now);
+        // Other threads may have work of their own, or there may be none.
+        let alone = gemm::is_alone() || rayon::current_num_threads() == 1;
+        if alone || points <= PIECE {
+            write(0..length, now);
         } else {
             write_block(0, now);
         }
         for first in (0..points).step_by(length.max(1)) {
-            report(first)?;
-            let after = first + length;
+            let after = points.min(first + length);
+            let following = &mut next[..length.min(points - after)];
             let mut eliminate = || {
-                let rows = now.iter_mut().zip(first..points);
-                rows.into_iter().try_for_each(|(rows, t)| factor.add(t, rows, coefficients))
+                now.iter_mut().zip(first..after).try_for_each(|(rows, t)| {
+                    report(t)?;
+                    factor.add(t, rows, coefficients)
+                })
             };
-            if after < points {
-                let count = next.len().min(points - after);
-                rayon::join(eliminate, || write_block(after, &mut next[..count])).0?;
-            } else {
+            if following.is_empty() {
                 eliminate()?;
+            } else if alone {
+                eliminate()?;
+                write(after..after + following.len(), following);
+            } else {
+                rayon::in_place_scope(|scope| {
+                    scope.spawn(|_| write_block(after, following));
+                    eliminate()
+                })?;
             }
             std::mem::swap(&mut now, &mut next);
         }
@@ -362,15 +371,16 @@ mod tests {
 
     const D: usize = 3;
     const K: usize = 2;
-    const POINTS: usize = 200;
+    const POINTS: usize = 300;
 
     fn number(at: usize) -> f64 {
         (1.3 * at as f64 + 0.1 * (at * at % 97) as f64).sin()
     }
 
-    /// Whether a step follows point t: there are two trajectories, one of them a single point.
+    /// Whether a step follows point t: trajectories end at the ends of pieces and of blocks too, and one of
+    /// them is a single point.
     fn has_step(t: usize) -> bool {
-        t != 24 && t != 25 && t + 1 < POINTS
+        ![24, 25, 31, 127, 255, POINTS - 1].contains(&t)
     }
 
     /// Writes the rows of some points by a function that writes those of one.
@@ -409,7 +419,7 @@ mod tests {
     /// equations.
     #[test]
     fn steps_are_those_of_the_normal_equations() {
-        for c in [0, 5, 120] {
+        for c in [0, 5, 40] {
             let n = POINTS * D + c;
             let prior: Vec<f64> = (0..c).map(|k| 1.0 + 0.01 * k as f64).collect();
             let coefficients: Vec<f64> = (0..c).map(|k| number(3 * k)).collect();

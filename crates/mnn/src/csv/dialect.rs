@@ -36,15 +36,19 @@ const TIME_NAMES: [&str; 29] = [
     "seconds",
     "sekunden",
 ];
-/// Those that a unit may follow, as in `time_min`, and such units.
+/// Those that a unit may follow, as in `time_min`.
 const BEFORE_UNITS: [&str; 6] = ["t", "time", "zeit", "timestamp", "elapsed", "elapsedtime"];
-const TIME_UNITS: [&str; 21] = [
-    "ns", "us", "µs", "ms", "msec", "s", "sec", "secs", "second", "seconds", "min", "mins",
-    "minute", "minutes", "h", "hr", "hrs", "hour", "hours", "d", "days",
+/// Units of time as they stand in names and in rows of units.
+const UNITS_OF_TIME: [&str; 34] = [
+    "ns", "us", "\u{b5}s", "\u{3bc}s", "ms", "msec", "s", "sec", "secs", "second", "seconds",
+    "sekunden", "min", "mins", "minute", "minutes", "minuten", "h", "hr", "hrs", "hour", "hours",
+    "stunden", "d", "day", "days", "tage", "week", "weeks", "month", "months", "year", "years",
+    "yr",
 ];
 
 /// Returns the column of the time: the one that is called so, or else one whose name tells it. `T` is a
-/// temperature as often as a time, and counts only as the first column, where there is no other.
+/// temperature as often as a time: it counts where its unit is one of time, or as the first column, if no
+/// other is the time.
 pub fn time_column<S: AsRef<str>>(names: &[S], wanted: Option<&str>) -> Option<usize> {
     if let Some(wanted) = wanted {
         return names.iter().position(|name| name.as_ref() == wanted);
@@ -55,13 +59,17 @@ pub fn time_column<S: AsRef<str>>(names: &[S], wanted: Option<&str>) -> Option<u
     known.or_else(with_unit).or_else(|| (bare.first()? == "T").then_some(0))
 }
 
-/// Returns whether a name is that of a time and its unit, such as `t_s` or `elapsed min`.
+/// Returns whether a name is that of a time and its unit, such as `t_s`, `elapsed min` or `T [s]`, but not
+/// `T_s`, the temperature of a surface.
 fn is_time_with_unit(name: &str) -> bool {
-    let name = name.to_lowercase();
+    let is_unit = |unit: &str| UNITS_OF_TIME.contains(&&*unit.to_lowercase());
+    let in_brackets =
+        name.strip_prefix('T').map(|rest| rest.trim_matches(['[', ']', '(', ')', ' ']));
+    if bare(name) == "T" {
+        return in_brackets.is_some_and(is_unit);
+    }
     let words = name.rsplit_once(['_', ' ', '.', '-', '/']);
-    words.is_some_and(|(time, unit)| {
-        BEFORE_UNITS.contains(&&*bare(time)) && TIME_UNITS.contains(&unit)
-    })
+    words.is_some_and(|(time, unit)| BEFORE_UNITS.contains(&&*bare(time)) && is_unit(unit))
 }
 
 /// Returns whether a name tells that a column is a part of a time.
@@ -278,10 +286,6 @@ fn is_row(fields: &[&str]) -> bool {
 /// Whether fields may be units: there are some, and none is a number or a date, but for a 1 beside a
 /// unit of time. What names a time and is no unit is in a header.
 fn are_units(fields: &[&str], time: usize) -> bool {
-    const UNITS_OF_TIME: [&str; 20] = [
-        "ms", "s", "sec", "second", "seconds", "min", "minute", "minutes", "h", "hour", "hours",
-        "d", "day", "days", "week", "weeks", "month", "months", "year", "years",
-    ];
     let field = fields.get(time).copied().unwrap_or_default();
     let unit = field.trim_matches(['[', ']', '(', ')']).to_lowercase();
     let of_time = UNITS_OF_TIME.contains(&&*unit);
@@ -367,6 +371,7 @@ mod tests {
             ("Logger 3\n#,t,x\n1,0,1\n", b',', ",t,x", 1, 0),
             ("Time\n08:00\nt,x\n0,1\n", b',', "t,x", 2, 0),
             ("t,x\ns,1\n0,5\n", b',', "t,x", 0, 1),
+            ("Zeit;x\nSekunden;m\n0;5\n", b';', "Zeit;x", 0, 1),
             ("Time,UTC\nt,x\n0,1\n", b',', "t,x", 1, 0),
             ("t,x\n[s],[m]\n0,5\n", b',', "t,x", 0, 1),
             (",,\nLogger,,\n  \nrun,t,x\n;;\n#1,0,5\n", b',', "run,t,x", 1, 0),
@@ -419,6 +424,8 @@ mod tests {
             (&["x", "t_ms"], Some(1)),
             (&["T", "Elapsed time min"], Some(1)),
             (&["x_s", "t_x"], None),
+            (&["x", "T_min", "T_max"], None),
+            (&["x", "T [s]"], Some(1)),
             (&["Sekunden", "T", "c"], Some(0)),
             (&["x", "Zeit"], Some(1)),
             (&["T", "week"], Some(1)),

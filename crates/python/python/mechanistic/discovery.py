@@ -74,7 +74,8 @@ class Discover:
         terms: further candidates as expressions, such as ``"exp(-x)"`` or ``"x/(1 + y^2)"``.
         link: the function around the combination of terms: ``"identity"``, ``"tanh"``, ``"sin"``,
             ``"sigmoid"`` or ``"ratio"``.
-        threshold: how many standard errors a coefficient must be away from zero.
+        threshold: a term stays where the fit without it is at least as much worse as for a coefficient so many
+            standard errors away from zero.
         robust: whether values far from their neighbors are left out, and other outliers count less.
         max_points: the most rows that the search takes; of longer data it takes averages and pieces,
             and a warning says so.
