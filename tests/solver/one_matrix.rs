@@ -4,6 +4,7 @@
 use crate::support::case::{Case, Owned, Sizes, noise};
 use crate::support::close::assert_close;
 use crate::support::dense::Dense;
+use crate::support::results::Results;
 use mechanistic::{
     Cotangent, Factorization, Formulation, Inputs, Options, RowScaling, Smoothness, Solver, Status,
     Weights,
@@ -61,7 +62,7 @@ fn sum_over_systems(parts: &[f64], batch: usize) -> Vec<f64> {
 }
 
 /// Everything that a solver returns, by name; of what the systems may share, the sum over them.
-fn everything(case: &Case, directions: &Case) -> (Vec<Status>, Vec<(&'static str, Vec<f64>)>) {
+fn everything(case: &Case, directions: &Case) -> Results {
     let problem = case.problem();
     let mut solver = solver(case);
     let solution = solver.solve(&problem).unwrap().clone();
@@ -96,10 +97,10 @@ fn everything(case: &Case, directions: &Case) -> (Vec<Status>, Vec<(&'static str
         ("tangent", tangent.values),
         ("epsilon of tangent", tangent.epsilon),
     ];
-    (solution.status, arrays)
+    Results { status: solution.status, arrays }
 }
 
-/// A case whose matrix has more rows than unknowns at each point, and its directions.
+/// A case, and the directions in which its inputs move.
 fn cases(sizes: Sizes, options: Options) -> [Case; 2] {
     let case = Case::new(sizes, options, 3);
     let mut directions = case.clone();
@@ -150,11 +151,11 @@ fn one_factor_gives_what_a_factor_for_each_system_does() {
         let what = format!("{sizes:?}, {options:?}");
         let all = repeated(&case);
         assert!(has_one_factor(&case) && !has_one_factor(&all), "{what}");
-        let (status, arrays) = everything(&case, &directions);
+        let Results { status, arrays } = everything(&case, &directions);
         assert!(status.iter().all(|status| status.is_ok()), "{what}: {status:?}");
-        let (of_each, arrays_of_each) = everything(&all, &repeated(&directions));
-        assert_eq!(status, of_each, "{what}");
-        for ((name, array), (_, of_each)) in arrays.iter().zip(&arrays_of_each) {
+        let of_each = everything(&all, &repeated(&directions));
+        assert_eq!(status, of_each.status, "{what}");
+        for ((name, array), (_, of_each)) in arrays.iter().zip(&of_each.arrays) {
             assert!(array == of_each, "{name}, {what}");
         }
     }
@@ -200,12 +201,12 @@ fn one_factor_takes_the_memory_of_a_tile() {
 fn a_right_hand_side_that_is_not_finite_leaves_the_others_alone() {
     let sizes = Sizes { batch: 21, points: 7, shared: ONE_MATRIX, ..Sizes::SMALL };
     let [healthy, directions] = cases(sizes, Options::default());
-    let (_, expected) = everything(&healthy, &directions);
+    let expected = everything(&healthy, &directions).arrays;
     for system in [0, 3, 20] {
         let mut case = healthy.clone();
         case.inputs.rhs.data[system * 14 + 5] = f64::NAN;
         assert!(has_one_factor(&case));
-        let (status, arrays) = everything(&case, &directions);
+        let Results { status, arrays } = everything(&case, &directions);
         for (other, status) in status.iter().enumerate() {
             let broken = Status::NonFiniteInput { argument: "rhs" };
             assert_eq!(*status, if other == system { broken } else { Status::Ok });
@@ -227,8 +228,9 @@ fn a_right_hand_side_that_is_not_finite_leaves_the_others_alone() {
 #[test]
 fn every_system_reports_a_matrix_that_is_wrong() {
     type Change = fn(&mut Case);
+    type Expected = fn(&Status) -> bool;
     let sizes = Sizes { batch: 19, points: 7, shared: ONE_MATRIX, ..Sizes::SMALL };
-    let changes: [(Change, fn(&Status) -> bool); 5] = [
+    let changes: [(Change, Expected); 5] = [
         (
             |case| case.inputs.coefficients.data[31] = f64::NAN,
             |status| *status == Status::NonFiniteInput { argument: "coefficients" },
@@ -253,9 +255,9 @@ fn every_system_reports_a_matrix_that_is_wrong() {
             let [mut case, directions] = cases(sizes, Options { smoothness, ..Options::default() });
             change(&mut case);
             assert!(has_one_factor(&case));
-            let (status, _) = everything(&case, &directions);
+            let status = everything(&case, &directions).status;
             assert!(status.iter().all(expected), "{status:?}");
-            assert_eq!(status, everything(&repeated(&case), &repeated(&directions)).0);
+            assert_eq!(status, everything(&repeated(&case), &repeated(&directions)).status);
         }
     }
 }
