@@ -182,6 +182,8 @@ pub fn corner_shapes_are_solved_and_differentiated(subject: &Subject) {
         (2, 4, 5, 2, (1, 2), 0),
         (3, 4, 1, 6, (1, 6), 0),
         (100, 4, 2, 2, (1, 2), ALL_SHARED),
+        // Coefficients and steps without a batch axis.
+        (18, 4, 2, 2, (1, 2), 0b0010_0001),
         // More points than the CPU brings into its lanes at once.
         (2, 40, 1, 2, (1, 2), 0),
     ];

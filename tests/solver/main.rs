@@ -4,6 +4,7 @@
 mod convergence;
 mod inverse;
 mod misuse;
+mod one_matrix;
 mod reproducible;
 #[path = "../support/mod.rs"]
 mod support;

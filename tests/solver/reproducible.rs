@@ -36,6 +36,12 @@ fn the_number_of_threads_does_not_matter() {
         |batch| Case::new(Sizes { batch, points: 2050, ..Sizes::SMALL }, Options::default(), 1);
     for case in [
         small(0b0011_0101, Factorization::Cholesky),
+        // One factor for all, without all that its rows store for the slack.
+        Case::new(
+            Sizes { batch: 700, points: 8, shared: 0b0010_0001, ..Sizes::SMALL },
+            Options::default(),
+            1,
+        ),
         small(0, Factorization::SquareRoot),
         long(1),
         long(2),
@@ -53,9 +59,11 @@ fn the_number_of_threads_does_not_matter() {
 
 #[test]
 fn what_was_solved_before_does_not_matter() {
-    for (shared, factorization) in
-        [(0b0011_0101, Factorization::SquareRoot), (0, Factorization::Cholesky)]
-    {
+    for (shared, factorization) in [
+        (0b0011_0101, Factorization::SquareRoot),
+        (0, Factorization::Cholesky),
+        (0b0010_0001, Factorization::Cholesky),
+    ] {
         let sizes = Sizes { batch: 20, points: 6, shared, ..Sizes::SMALL };
         let case = |seed| Case::new(sizes, options(factorization), seed);
         let (first, mut broken) = (case(1), case(2));

@@ -8,9 +8,29 @@ use super::lanes::Vector;
 use super::layout::{Layout, triangle};
 use super::pivots::Pivot;
 
+/// A number of a factor: one for each lane, or one that all lanes share.
+pub trait Entry<V>: Copy {
+    /// Returns the number in lanes.
+    fn lanes(self) -> V;
+}
+
+impl<V: Vector> Entry<V> for V {
+    #[inline(always)]
+    fn lanes(self) -> V {
+        self
+    }
+}
+
+impl<V: Vector> Entry<V> for f64 {
+    #[inline(always)]
+    fn lanes(self) -> V {
+        V::splat(self)
+    }
+}
+
 /// Returns the T values from `at` on.
 #[inline(always)]
-pub fn load<V: Vector, const T: usize>(values: &[V], at: usize) -> [V; T] {
+pub fn load<V: Copy, const T: usize>(values: &[V], at: usize) -> [V; T] {
     *values[at..].first_chunk().expect("within the values")
 }
 
@@ -65,23 +85,23 @@ fn subtract_products<V: Vector, const T: usize>(
 
 /// Solves Rᵀ v = y in place, R being a packed triangle.
 #[inline(always)]
-pub fn solve_transposed<V: Vector, const T: usize>(r: &[V], y: &mut [V]) {
+pub fn solve_transposed<V: Vector, const T: usize>(r: &[impl Entry<V>], y: &mut [V]) {
     let p = y.len();
     for i0 in (0..p).step_by(T) {
         let mut v: [V; T] = load(y, i0);
         let mut at = i0;
         for m in 0..i0 {
-            let row: [V; T] = load(r, at);
+            let row: [_; T] = load(r, at);
             for i in 0..T {
-                v[i] = v[i].minus(row[i], y[m]);
+                v[i] = v[i].minus(row[i].lanes(), y[m]);
             }
             at += p - m - 1;
         }
         for i in 0..T {
             let row = &r[at..][..T - i];
-            v[i] = v[i] * row[0];
+            v[i] = v[i] * row[0].lanes();
             for k in i + 1..T {
-                v[k] = v[k].minus(row[k - i], v[i]);
+                v[k] = v[k].minus(row[k - i].lanes(), v[i]);
             }
             at += p - i0 - i;
         }
@@ -92,7 +112,7 @@ pub fn solve_transposed<V: Vector, const T: usize>(r: &[V], y: &mut [V]) {
 /// Solves R x = y in place, R being a packed triangle. Each x_i is made of two sums, from the last
 /// column on, so that an addition need not wait for the one before; their bits do not depend on T.
 #[inline(always)]
-pub fn solve_upper<V: Vector, const T: usize>(r: &[V], y: &mut [V]) {
+pub fn solve_upper<V: Vector, const T: usize>(r: &[impl Entry<V>], y: &mut [V]) {
     let p = y.len();
     for i0 in (0..p).step_by(T).rev() {
         let (x, later) = y[i0..].split_at_mut(T);
@@ -103,12 +123,12 @@ pub fn solve_upper<V: Vector, const T: usize>(r: &[V], y: &mut [V]) {
             let row = &r[at + T - i..][..later.len()];
             let [mut even, mut odd] = [x[i], V::default()];
             for (row, later) in row.rchunks_exact(2).zip(later.rchunks_exact(2)) {
-                even = even.minus(row[1], later[1]);
-                odd = odd.minus(row[0], later[0]);
+                even = even.minus(row[1].lanes(), later[1]);
+                odd = odd.minus(row[0].lanes(), later[0]);
             }
             sums[i] = [even, odd];
             if later.len() % 2 == 1 {
-                sums[i] = [odd, even.minus(row[0], later[0])];
+                sums[i] = [odd, even.minus(row[0].lanes(), later[0])];
             }
             at += p - i0 - i;
         }
@@ -116,37 +136,59 @@ pub fn solve_upper<V: Vector, const T: usize>(r: &[V], y: &mut [V]) {
             let row = &r[rows[i]..][..T - i];
             for k in (i + 1..T).rev() {
                 let sum = &mut sums[i][(T - 1 - k) % 2];
-                *sum = sum.minus(row[k - i], x[k]);
+                *sum = sum.minus(row[k - i].lanes(), x[k]);
             }
-            x[i] = (sums[i][0] + sums[i][1]) * row[0];
+            x[i] = (sums[i][0] + sums[i][1]) * row[0].lanes();
         }
     }
 }
 
 /// Computes y −= a x, a being row-major with as many rows as y has values, `n` values apart.
 #[inline(always)]
-pub fn subtract_times<V: Vector>(a: &[V], n: usize, x: &[V], y: &mut [V]) {
+pub fn subtract_times<V: Vector>(a: &[impl Entry<V>], n: usize, x: &[V], y: &mut [V]) {
     if x.is_empty() {
         return;
     }
     for (i, y) in y.iter_mut().enumerate() {
         for (a, x) in a[i * n..][..x.len()].iter().zip(x) {
-            *y = y.minus(*a, *x);
+            *y = y.minus(a.lanes(), *x);
         }
     }
 }
 
 /// Computes y −= aᵀ x, a being row-major with as many rows as x has values, `n` values apart.
 #[inline(always)]
-pub fn subtract_transposed_times<V: Vector>(a: &[V], n: usize, x: &[V], y: &mut [V]) {
+pub fn subtract_transposed_times<V: Vector>(a: &[impl Entry<V>], n: usize, x: &[V], y: &mut [V]) {
     let len = y.len();
     if len == 0 {
         return;
     }
     for (i, x) in x.iter().enumerate() {
         for (y, a) in y.iter_mut().zip(&a[i * n..][..len]) {
-            *y = y.minus(*a, *x);
+            *y = y.minus(a.lanes(), *x);
         }
+    }
+}
+
+/// Computes y −= aᵀ x for the coupling a of a block with the next, (P, P): row i reaches up to the last of the
+/// Q columns of its state, because a coupling is block diagonal over the states, and R_tt⁻ᵀ fills it only below.
+#[inline(always)]
+pub fn subtract_transposed_coupling<V: Vector, const T: usize>(
+    a: &[impl Entry<V>],
+    q: usize,
+    x: &[V],
+    y: &mut [V],
+) {
+    let p = x.len();
+    for j0 in (0..p).step_by(T) {
+        let mut sums: [V; T] = load(y, j0);
+        for i in j0 / q * q..p {
+            let row: [_; T] = load(a, i * p + j0);
+            for j in 0..T {
+                sums[j] = sums[j].minus(row[j].lanes(), x[i]);
+            }
+        }
+        y[j0..][..T].copy_from_slice(&sums);
     }
 }
 

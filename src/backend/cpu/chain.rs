@@ -92,6 +92,9 @@ fn run<V: Vector, const T: usize, const P: usize, const PART: bool>(
                 let at = triangle(P) - triangle(P - i);
                 row[at..][..P - i].copy_from_slice(&diagonal[i][i..]);
             });
+            if !PART && layout.kept() > 0 {
+                panel.copy_from_slice(coupling.as_flattened());
+            }
             if PART {
                 let panel = &mut panel.as_chunks_mut::<P>().0[..P];
                 for i in 0..P {

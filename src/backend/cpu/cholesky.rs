@@ -144,6 +144,11 @@ fn store<V: Vector>(window: &Window<V>, layout: &Layout, to: &mut [V]) {
     for i in 0..p {
         panels[i * panel..][..panel].copy_from_slice(&rows[i * n..][n - panel..n]);
     }
+    if layout.kept() > 0 {
+        for (to, row) in panels[p * panel..].chunks_exact_mut(p).zip(rows.chunks_exact(n)) {
+            to.copy_from_slice(&row[p..2 * p]);
+        }
+    }
 }
 
 /// Adds to M what the smoothness rows that begin at point t contribute.

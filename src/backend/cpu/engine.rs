@@ -6,6 +6,7 @@ use super::lanes::{Choice, LANES, Vector, choose, work};
 use super::layout::{Context, Cut, Layout};
 use super::staging::TileSystems;
 use super::tile::chunks::Chunks;
+use super::tile::leader::{Leader, SharedFactor, lead};
 use super::tile::{Scratch, SolutionSink, Tile};
 use crate::adjoint::{Cotangent, GradientsMut, Tangents, overflow_in_sum};
 use crate::backend::engine::{Engine, of_precision};
@@ -227,6 +228,8 @@ work! {
 struct Batch<V, R> {
     options: Options,
     layout: Layout,
+    /// What makes the factor of all systems, if they have one.
+    leader: Option<Box<Leader<V>>>,
     groups: Vec<Group<V>>,
     /// Number of systems of a group; the last group may have fewer.
     group_systems: usize,
@@ -284,7 +287,11 @@ impl<V: Vector, R: Real> Batch<V, R> {
                 None => {
                     let end = (origin + group_systems).min(shape.batch);
                     let tile = |first| {
-                        Tile::new(TileSystems::whole(first, LANES.min(end - first)), &layout)
+                        let systems = TileSystems::whole(first, LANES.min(end - first));
+                        match layout.one_matrix {
+                            true => Tile::without_factor(systems, &layout),
+                            false => Tile::new(systems, &layout),
+                        }
                     };
                     let tiles = (origin..end).step_by(LANES).map(tile).collect::<Result<_>>()?;
                     Members::Tiles(tiles, Box::new(Scratch::new(shape, options, &layout)?))
@@ -293,6 +300,8 @@ impl<V: Vector, R: Real> Batch<V, R> {
             groups.push(Group { origin, members });
         }
 
+        let leader = || Leader::new(shape, options, &layout).map(Box::new);
+        let leader = layout.one_matrix.then(leader).transpose()?;
         // Systems add up the gradients of what they share, chunks those of what their points share.
         let cut = cut.is_some();
         let is_sum = |input: &InputLayout| {
@@ -309,6 +318,7 @@ impl<V: Vector, R: Real> Batch<V, R> {
             uncut: None,
             real: std::marker::PhantomData,
             options: *options,
+            leader,
             groups,
             group_systems,
             layout,
@@ -339,15 +349,19 @@ impl<V: Vector, R: Real> Batch<V, R> {
     }
 }
 
+/// Returns the factor of all systems, if they have one.
+fn shared<V>(leader: &Option<Box<Leader<V>>>) -> Option<&SharedFactor> {
+    leader.as_ref().map(|leader| &leader.factor)
+}
+
 /// Lets every group do its task, on all threads.
 fn run<'a, V: Vector, R: Real>(
-    options: &Options,
-    layout: &Layout,
+    (options, layout, shared): (&Options, &Layout, Option<&SharedFactor>),
     groups: &mut [Group<V>],
     problem: &Problem<'_, R>,
     tasks: impl Iterator<Item = Task<'a>>,
 ) {
-    let context = &Context { inputs: problem.inputs.map(R::values), options, layout };
+    let context = &Context { inputs: problem.inputs.map(R::values), options, layout, shared };
     // Gathered first: threads that share an iterator of the tasks would be compiled anew, with all that
     // they call, for each kind of task and each kind of array.
     let mut tasks: SmallVec<[Option<Task<'a>>; MOST_GROUPS]> = tasks.map(Some).collect();
@@ -384,7 +398,8 @@ fn sinks<'a, R: Real>(
 
 impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
     fn plan(&self) -> Plan {
-        let (mut tiles, mut sets, mut values) = (0, 0, 0);
+        let (mut tiles, mut sets) = (0, 0);
+        let mut values = self.leader.as_ref().map_or(0, |leader| leader.values());
         for group in &self.groups {
             match &group.members {
                 Members::Tiles(of_group, _) => {
@@ -405,10 +420,11 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
             true => "square-root",
             false => "Cholesky",
         };
+        let whose = if self.leader.is_some() { " of all systems" } else { "" };
         Plan {
             device: "cpu".into(),
             path: format!(
-                "block-banded {factorization} factor, {parts}, {} groups over {} threads",
+                "block-banded {factorization} factor{whose}, {parts}, {} groups over {} threads",
                 self.groups.len(),
                 rayon::current_num_threads()
             ),
@@ -433,10 +449,17 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         if let Some(uncut) = &mut self.uncut {
             uncut.current = false;
         }
+        if let Some(leader) = &mut self.leader {
+            let (options, layout) = (&self.options, &self.layout);
+            let inputs = problem.inputs.map(R::values);
+            let context = &Context { inputs, options, layout, shared: None };
+            of_size!(lead, V, layout)(context, leader);
+        }
         let tasks = sinks(&self.layout, systems, solution)
             .zip(status.chunks_mut(systems))
             .map(|(sink, status)| Task::Solve(sink, status));
-        run(&self.options, &self.layout, &mut self.groups, problem, tasks);
+        let shared = shared(&self.leader);
+        run((&self.options, &self.layout, shared), &mut self.groups, problem, tasks);
         Ok(())
     }
 
@@ -449,7 +472,7 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         found: &mut [Status],
     ) -> Result<()> {
         let is_cut = self.is_cut();
-        let Batch { sums, layout, groups, .. } = self;
+        let Batch { sums, layout, leader, groups, .. } = self;
         let systems = self.group_systems;
         let GradientsMut { inputs, weights: of_weights } = gradients;
         found.copy_from_slice(status);
@@ -470,7 +493,7 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
                 let sink = GradientSink { origin, inputs, weights, limit, share_limit };
                 Task::Vjp(cotangent, status, found, sink)
             });
-        run(&self.options, layout, groups, problem, tasks);
+        run((&self.options, layout, shared(leader)), groups, problem, tasks);
 
         let mut finite = true;
         for (sums, gradient) in sums.as_ref().zip(inputs.as_mut()) {
@@ -503,7 +526,8 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         let tasks = sinks(&self.layout, systems, derivative)
             .zip(status.chunks(systems))
             .map(|(sink, status)| Task::Jvp(inputs, status, sink));
-        run(&self.options, &self.layout, &mut self.groups, problem, tasks);
+        let shared = shared(&self.leader);
+        run((&self.options, &self.layout, shared), &mut self.groups, problem, tasks);
         Ok(())
     }
 
@@ -519,7 +543,8 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         let tasks = sinks(&self.layout, systems, result)
             .zip(status.chunks(systems))
             .map(|(sink, status)| Task::Inverse(q, status, sink));
-        run(&self.options, &self.layout, &mut self.groups, problem, tasks);
+        let shared = shared(&self.leader);
+        run((&self.options, &self.layout, shared), &mut self.groups, problem, tasks);
         Ok(())
     }
 
@@ -542,7 +567,8 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         let tasks = sinks(&self.layout, systems, results)
             .zip(status.chunks(systems))
             .map(|(sink, status)| Task::Variances(status, sink));
-        run(&self.options, &self.layout, &mut self.groups, problem, tasks);
+        let shared = shared(&self.leader);
+        run((&self.options, &self.layout, shared), &mut self.groups, problem, tasks);
         Ok(())
     }
 
@@ -557,7 +583,8 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
             .chunks(systems)
             .zip(residuals.chunks_mut(systems))
             .map(|(status, residuals)| Task::Residuals(status, residuals));
-        run(&self.options, &self.layout, &mut self.groups, problem, tasks);
+        let shared = shared(&self.leader);
+        run((&self.options, &self.layout, shared), &mut self.groups, problem, tasks);
         Ok(())
     }
 }

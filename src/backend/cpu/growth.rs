@@ -36,7 +36,8 @@ use rayon::prelude::*;
 /// [`Error::OutOfMemory`](crate::Error) says how much was asked for.
 pub fn point_scales<T: Real>(problem: &Problem<'_, T>, options: &Options) -> Result<Vec<f64>> {
     let layout = Layout::new(problem.shape(), options);
-    let context = Context { inputs: problem.inputs.map(T::values), options, layout: &layout };
+    let inputs = problem.inputs.map(T::values);
+    let context = Context { inputs, options, layout: &layout, shared: None };
     choose(ScalesOfAll { shape: problem.shape(), context: &context })
 }
 

@@ -2,6 +2,7 @@
 
 use super::lanes::LANES;
 use super::staging::{Streams, TileSystems};
+use super::tile::leader::SharedFactor;
 use crate::inputs::Inputs;
 use crate::options::{Formulation, Options};
 use crate::real::Values;
@@ -12,6 +13,9 @@ use crate::shape::{InputLayout, ProblemShape};
 const MOST_TILE: usize = 4;
 /// The number of values of coefficients that are brought into lanes at once.
 const STAGED_VALUES: usize = 1024;
+/// The most tiles that factorize a matrix each for themselves though all systems have the same: they need not
+/// wait for the one that does it for all.
+const MOST_FACTORS: usize = 2;
 /// The least number of points of a chunk of a system, and of one of two sets of chunks, so that a second
 /// thread pays.
 const SHORTEST_CHUNK: usize = 12;
@@ -28,7 +32,8 @@ const SHORTEST_OF_TWO: usize = 128;
 /// values with reciprocals on the diagonal; then P rows of `panel` values, which are R_ty for the
 /// border, after R_{t,t+1} .. R_{t,t+w} if the coupling is stored. Where rows tie two points only,
 /// M_{t,t+1} = E_t is a function of the step, and R_tt⁻ᵀE_t need not be stored. The triangle of the
-/// border comes last.
+/// border comes last. Where the factor is that of all systems and R_{t,t+1} is not stored, a block row ends
+/// with it nevertheless, P·P values, for the substitution of right-hand sides.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
     /// N.
@@ -65,6 +70,8 @@ pub struct Layout {
     pub stored: bool,
     /// Whether R comes from the rows and not from M.
     pub square_root: bool,
+    /// Whether all systems of the batch have the same M, and one factor for all of them.
+    pub one_matrix: bool,
     /// Edge T of the tiles that blocks are computed on in: Q, or 1 where Q is large.
     pub tile: usize,
     /// Layout of the problem's arrays.
@@ -91,6 +98,7 @@ impl Layout {
         let unpadded = closing * shape.block() + usize::from(slack);
         let row = states * shape.equation_derivatives();
         let coefficients = shape.equations() * row;
+        let inputs = shape.layouts();
         Layout {
             points,
             states,
@@ -109,8 +117,15 @@ impl Layout {
             border: unpadded.next_multiple_of(tile),
             stored: central || square_root,
             square_root,
+            // Rows that follow growth depend on the solution, and rotations of rows take the right-hand
+            // side along.
+            one_matrix: shape.batch > MOST_FACTORS * LANES
+                && inputs.coefficients.shared()
+                && inputs.steps.shared()
+                && !options.follow_growth
+                && !square_root,
             tile,
-            inputs: shape.layouts(),
+            inputs,
             widths: Inputs {
                 coefficients,
                 rhs: shape.equations(),
@@ -225,10 +240,16 @@ impl Layout {
         self.border + if self.stored { self.bandwidth * self.block } else { 0 }
     }
 
+    /// Returns the number of values of R_{t,t+1} that a block row ends with, P·P or none.
+    #[inline(always)]
+    pub fn kept(&self) -> usize {
+        if self.one_matrix && !self.stored { self.block.saturating_mul(self.block) } else { 0 }
+    }
+
     /// Returns the number of values of a block row of the factor.
     #[inline(always)]
     pub fn row_values(&self) -> usize {
-        triangle(self.block) + self.block * self.panel()
+        triangle(self.block) + self.block * self.panel() + self.kept()
     }
 
     /// Returns the number of values of the factor, saturated.
@@ -236,6 +257,7 @@ impl Layout {
         let border = self.border.saturating_mul(self.border + 1) / 2;
         let row = self.block.saturating_mul(self.block.saturating_add(1)) / 2;
         let row = row.saturating_add(self.block.saturating_mul(self.panel()));
+        let row = row.saturating_add(self.kept());
         self.chain.saturating_mul(row).saturating_add(border)
     }
 
@@ -304,4 +326,6 @@ pub struct Context<'a> {
     pub options: &'a Options,
     /// Indices of unknowns and inputs.
     pub layout: &'a Layout,
+    /// Factor of all systems, once it is made, if they have one.
+    pub shared: Option<&'a SharedFactor>,
 }

@@ -5,7 +5,9 @@
 //! brings numbers into lanes and back, [`points`] and [`smoothness`] are the rows of M = AᵀW²A,
 //! [`cholesky`] or [`square_root`] factorizes block by block, [`chain`] is Cholesky's factorization for
 //! small blocks whose size is a constant; [`sweep`] substitutes, with [`block`] as the arithmetic of a block;
-//! [`gradient`], [`tangent`] and [`variances`] are what is derived from the solution. Few long systems are cut into [chunks](tile::chunks) instead, one in each lane.
+//! [`gradient`], [`tangent`] and [`variances`] are what is derived from the solution. Where all systems have one
+//! matrix, a [leader](tile::leader) factorizes it for all of them. Few long systems are cut into
+//! [chunks](tile::chunks) instead, one in each lane.
 //! [`layout`] has the sizes.
 
 pub mod block;

@@ -201,31 +201,43 @@ impl<V: Vector> Points<V> {
         n: usize,
         y: &mut [V],
     ) {
-        let (layout, weights) = (context.layout, &context.options.weights);
+        let layout = context.layout;
         let p = layout.block;
         let matrix = &mut matrix[..n * n];
-        let scale = self.scale(context, t, layout.equation_derivatives - 1).value;
-        let weight = V::splat(weights.equation) * scale * factor;
-        self.make_rows(layout, t, weight);
-        let rhs = self.rhs(layout, t);
-        for (row, b) in self.rows.chunks_exact(p).zip(rhs) {
-            let b = weight * *b;
-            for (y, c) in y.iter_mut().zip(row) {
-                *y = y.plus(*c, b);
-            }
-        }
+        self.absorb_rhs(context, t, factor, y);
         for i0 in (0..p).step_by(T) {
             for j0 in (i0..p).step_by(T) {
                 add_products::<V, T>(&self.rows, p, [i0, j0], matrix, n);
             }
         }
         if t < layout.given[0] {
+            for (k, j, _) in initial_rows(layout) {
+                let weight = self.initial_weight(context, t, j) * factor;
+                let unknown = k * layout.derivatives + j;
+                matrix[unknown * n + unknown] += weight * weight;
+            }
+        }
+    }
+
+    /// Adds to AᵀW²β, (P), what [`absorb`](Self::absorb) does, with the weighted equation rows in `rows`.
+    #[inline(always)]
+    pub fn absorb_rhs(&mut self, context: &Context<'_>, t: usize, factor: V, y: &mut [V]) {
+        let (layout, weights) = (context.layout, &context.options.weights);
+        let scale = self.scale(context, t, layout.equation_derivatives - 1).value;
+        let weight = V::splat(weights.equation) * scale * factor;
+        self.make_rows(layout, t, weight);
+        for (row, b) in self.rows.chunks_exact(layout.block).zip(self.rhs(layout, t)) {
+            let b = weight * *b;
+            for (y, c) in y.iter_mut().zip(row) {
+                *y = y.plus(*c, b);
+            }
+        }
+        if t < layout.given[0] {
             for (k, j, at) in initial_rows(layout) {
                 let weight = self.initial_weight(context, t, j) * factor;
-                let (unknown, squared) = (k * layout.derivatives + j, weight * weight);
-                matrix[unknown * n + unknown] += squared;
                 let value = self.initial[t * layout.states * layout.given[1] + at];
-                y[unknown] = y[unknown].plus(squared, value);
+                let unknown = k * layout.derivatives + j;
+                y[unknown] = y[unknown].plus(weight * weight, value);
             }
         }
     }

@@ -1,7 +1,10 @@
 //! Sweeps over the points of a tile's systems: forward and backward substitution, and the normal
 //! residual on the way.
 
-use super::block::{solve_transposed, solve_upper, subtract_times, subtract_transposed_times};
+use super::block::{
+    Entry, solve_transposed, solve_upper, subtract_times, subtract_transposed_coupling,
+    subtract_transposed_times,
+};
 use super::lanes::{Vector, work};
 use super::layout::{Context, Layout, triangle};
 use super::points::{Points, initial_rows};
@@ -54,61 +57,79 @@ pub struct Sweep<'a, V> {
     /// Systems in the lanes.
     pub systems: TileSystems,
     /// Factor R.
-    pub factor: &'a [V],
+    pub factor: Factor<'a, V>,
     /// Factors of the rows that begin at each point, or none where they are 1.
     pub scales: &'a [V],
     /// Buffers.
     pub room: &'a mut Room<V>,
 }
 
-/// The vector whose rows are to be subtracted from a right-hand side: AᵀW²(β − Ax), where β is that
-/// of the problem or zero.
+/// The factor R of the systems in the lanes.
 #[derive(Clone, Copy)]
-pub struct Residual<'a, V> {
-    pub x: &'a [V],
-    /// Whether β is that of the problem.
-    pub data: bool,
+pub enum Factor<'a, V> {
+    /// Each lane has its own.
+    Own(&'a [V]),
+    /// All systems of the batch have the same.
+    Shared(&'a [f64]),
 }
 
+/// Computes with the numbers of a factor, whichever they are.
+macro_rules! with_numbers {
+    ($factor:expr, |$numbers:ident| $compute:expr) => {
+        match $factor {
+            $crate::backend::cpu::sweep::Factor::Own($numbers) => $compute,
+            $crate::backend::cpu::sweep::Factor::Shared($numbers) => $compute,
+        }
+    };
+}
+pub(super) use with_numbers;
+
 impl<V: Vector> Sweep<'_, V> {
-    /// Solves M x = given. `correction` is room for the unknowns; `finish` as in
-    /// [`substitute`](Self::substitute).
+    /// Solves M x = y, y being `given` or that of the problem. `correction` is room for the unknowns;
+    /// `finish` as in [`substitute`](Self::substitute), the result as that of [`forward`](Self::forward).
     #[inline(always)]
     pub fn solve<const T: usize, const P: usize>(
         &mut self,
-        given: &[V],
+        given: Option<&[V]>,
         x: &mut [V],
         correction: &mut [V],
         finish: impl FnMut(&mut Self, Range<usize>, &[V]),
-    ) {
-        self.forward::<T, P>(Some(given), None, x);
+    ) -> V {
+        let check = self.forward::<T, P>(given, None, x);
         self.border(x);
-        self.substitute::<T, P>(Some(given), x, correction, &mut [], finish);
+        self.substitute::<T, P>(given, x, correction, &mut [], finish);
+        check
     }
 
-    /// Solves Rᵀ v = y for the chain, y being `given` + `residual`, and leaves the right-hand side of
-    /// the border in its place.
+    /// Solves Rᵀ v = y − M x for the chain, y being `given` or that of the problem, AᵀW²β + γα e_ε, and x zero
+    /// unless there is one; leaves the right-hand side of the border in its place. For that of the problem
+    /// alone, which a factorization substitutes on its way, it returns NaN in the lanes whose data are not
+    /// finite or whose steps not positive; else zero.
     pub fn forward<const T: usize, const P: usize>(
         &mut self,
         given: Option<&[V]>,
-        residual: Option<Residual<'_, V>>,
+        x: Option<&[V]>,
         v: &mut [V],
-    ) {
-        V::run(Forward::<V, T, P> { sweep: self, given, residual, v });
+    ) -> V {
+        let mut check = V::default();
+        V::run(Forward::<V, T, P> { sweep: self, given, x, v, check: &mut check });
+        check
     }
 
     #[inline(always)]
     fn forward_inlined<const T: usize, const P: usize>(
         &mut self,
-        given: Option<&[V]>,
-        residual: Option<Residual<'_, V>>,
+        factor: &[impl Entry<V>],
+        [given, x]: [Option<&[V]>; 2],
         v: &mut [V],
-    ) {
+    ) -> V {
         let layout = &self.context.layout.fixed::<T, P>();
         let (p, chain) = (layout.block, layout.chain);
         self.room.points.begin(self.context, self.systems, self.scales);
-        if let (1.., Some(given), None) = (P, given, residual) {
-            return self.forward_chain::<T, P>(layout, given, v);
+        let mut check = V::default();
+        if let (1.., Some(given), None) = (P, given, x) {
+            self.forward_chain::<T, P>(layout, factor, given, v);
+            return check;
         }
         let (v, border) = v.split_at_mut(layout.first_border());
         self.room.y.fill(V::default());
@@ -116,18 +137,24 @@ impl<V: Vector> Sweep<'_, V> {
             Some(given) => border.copy_from_slice(&given[v.len()..]),
             None => border.fill(V::default()),
         }
-        if residual.is_some_and(|residual| residual.data)
-            && let Some(slack) = layout.slack
-        {
-            border[slack - v.len()] += V::splat(slack_cost(self.context));
+        if let (None, Some(slack)) = (given, layout.slack) {
+            border[slack - v.len()] = V::splat(slack_cost(self.context));
         }
+        let of_problem = given.is_none() && x.is_none();
         for range in layout.ranges() {
-            if residual.is_some() {
+            if of_problem || x.is_some() {
                 self.room.points.load(self.context, self.systems, range.clone());
             }
+            if of_problem {
+                check += self.room.points.check();
+            }
             for t in range {
-                if let Some(residual) = residual {
-                    self.add_residual::<T>(layout, t, residual, border);
+                if let Some(x) = x {
+                    self.add_residual::<T>(layout, t, x, given.is_none(), border);
+                } else if of_problem {
+                    let Room { points, y, .. } = &mut *self.room;
+                    let fixed = &Context { layout, ..*self.context };
+                    points.absorb_rhs(fixed, t, V::splat(1.0), &mut y[..p]);
                 }
                 if t == chain {
                     break;
@@ -140,7 +167,8 @@ impl<V: Vector> Sweep<'_, V> {
                     self.room.y[layout.bandwidth * p..].fill(V::default());
                     continue;
                 }
-                self.forward_block::<T>(layout, t, v, border);
+                let row = &factor[t * layout.row_values()..][..layout.row_values()];
+                self.forward_block::<T>(layout, t, row, of_problem, [v, border]);
             }
         }
         if layout.closing {
@@ -150,6 +178,7 @@ impl<V: Vector> Sweep<'_, V> {
         } else if chain < layout.points {
             self.right_hand_side(chain, given, &mut v[chain * p..]);
         }
+        check
     }
 
     /// Takes the right-hand side of block t, where the window of y is.
@@ -161,17 +190,18 @@ impl<V: Vector> Sweep<'_, V> {
         }
     }
 
-    /// Solves block t of Rᵀ v = y in place, and moves the window of y on by a block.
+    /// Solves block t of Rᵀ v = y in place, given its row of R, and moves the window of y on by a block: `kept`
+    /// tells whether with the coupling that was [kept](Layout::kept), as a factorization does.
     #[inline(always)]
     fn forward_block<const T: usize>(
         &mut self,
         layout: &Layout,
         t: usize,
-        v: &mut [V],
-        border: &mut [V],
+        row: &[impl Entry<V>],
+        kept: bool,
+        [v, border]: [&mut [V]; 2],
     ) {
         let (p, panel, reach) = (layout.block, layout.panel(), layout.bandwidth * layout.block);
-        let row = &self.factor[t * layout.row_values()..][..layout.row_values()];
         let (r, row) = row.split_at(triangle(p));
         solve_transposed::<V, T>(r, v);
         let coupled = panel - layout.border;
@@ -181,6 +211,9 @@ impl<V: Vector> Sweep<'_, V> {
         y[reach..].fill(V::default());
         if layout.stored {
             subtract_transposed_times(row, panel, v, &mut y[..reach]);
+        } else if kept {
+            let coupling = &row[p * panel..];
+            subtract_transposed_coupling::<V, T>(coupling, layout.derivatives, v, &mut y[..p]);
         } else if t + 1 < layout.points {
             self.update::<T>(layout, t);
             let Room { smoothness, y, block, .. } = &mut *self.room;
@@ -195,8 +228,10 @@ impl<V: Vector> Sweep<'_, V> {
     #[inline(always)]
     pub fn border_backward(&self, v: &mut [V]) {
         let layout = self.context.layout;
-        let r = &self.factor[layout.chain * layout.row_values()..];
-        solve_upper::<V, 1>(r, &mut v[layout.first_border()..]);
+        let v = &mut v[layout.first_border()..];
+        with_numbers!(self.factor, |factor| {
+            solve_upper::<V, 1>(&factor[layout.chain * layout.row_values()..], v);
+        });
     }
 
     /// Solves the border's part of M x = y in place, between [`forward`](Self::forward) and
@@ -204,8 +239,10 @@ impl<V: Vector> Sweep<'_, V> {
     #[inline(always)]
     fn border(&self, x: &mut [V]) {
         let layout = self.context.layout;
-        let r = &self.factor[layout.chain * layout.row_values()..];
-        solve_transposed::<V, 1>(r, &mut x[layout.first_border()..]);
+        let of_border = &mut x[layout.first_border()..];
+        with_numbers!(self.factor, |factor| {
+            solve_transposed::<V, 1>(&factor[layout.chain * layout.row_values()..], of_border);
+        });
         self.border_backward(x);
     }
 
@@ -224,21 +261,23 @@ impl<V: Vector> Sweep<'_, V> {
     #[inline(always)]
     fn backward_inlined<const T: usize, const P: usize>(
         &mut self,
+        factor: &[impl Entry<V>],
         range: Range<usize>,
         x: &mut [V],
         probes: &mut [&mut [V]],
     ) {
         let layout = &self.context.layout.fixed::<T, P>();
         if P > 0 {
-            return self.backward_chain::<T, P>(layout, range, x, probes);
+            return self.backward_chain::<T, P>(layout, factor, range, x, probes);
         }
         for t in (range.start.max(usize::from(layout.opening))..range.end.min(layout.chain)).rev() {
             if !layout.stored && t + 1 < layout.points {
                 self.update::<T>(layout, t);
             }
-            self.backward_block::<T>(layout, t, x);
+            let row = &factor[t * layout.row_values()..][..layout.row_values()];
+            self.backward_block::<T>(layout, t, row, x);
             for probe in &mut *probes {
-                self.backward_block::<T>(layout, t, probe);
+                self.backward_block::<T>(layout, t, row, probe);
                 for value in &mut probe[t * layout.block..][..layout.block] {
                     *value = value.without_remnants();
                 }
@@ -246,13 +285,18 @@ impl<V: Vector> Sweep<'_, V> {
         }
     }
 
-    /// Solves block t of R x = v in place, with the smoothness rows at the step from t on.
+    /// Solves block t of R x = v in place, given its row of R, with the smoothness rows at the step from t on.
     #[inline(always)]
-    fn backward_block<const T: usize>(&mut self, layout: &Layout, t: usize, x: &mut [V]) {
+    fn backward_block<const T: usize>(
+        &mut self,
+        layout: &Layout,
+        t: usize,
+        row: &[impl Entry<V>],
+        x: &mut [V],
+    ) {
         let (p, panel, chain) = (layout.block, layout.panel(), layout.chain);
         let (x, border) = x.split_at_mut(layout.first_border());
         let (now, next) = x[t * p..].split_at_mut(p);
-        let row = &self.factor[t * layout.row_values()..][..layout.row_values()];
         let (r, row) = row.split_at(triangle(p));
         if layout.stored {
             let blocks = layout.bandwidth.min(layout.points - 1 - t);
@@ -297,11 +341,7 @@ impl<V: Vector> Sweep<'_, V> {
             if step == 0 {
                 self.back::<T, P>(x, None, probes, &mut finish);
             } else {
-                self.forward::<T, P>(
-                    given,
-                    Some(Residual { x, data: given.is_none() }),
-                    correction,
-                );
+                self.forward::<T, P>(given, Some(x), correction);
                 self.border(correction);
                 self.back::<T, P>(x, Some(correction), &mut [], &mut finish);
             }
@@ -345,17 +385,19 @@ impl<V: Vector> Sweep<'_, V> {
         smoothness.update::<T>(points.steps(layout, t), weight);
     }
 
-    /// Adds the normal residual of the rows that begin at point t to y and to the border.
+    /// Adds the normal residual AᵀW²(β − Ax) of the rows that begin at point t to y and to the border, β being
+    /// that of the problem or zero.
     #[inline(always)]
     fn add_residual<const T: usize>(
         &mut self,
         layout: &Layout,
         t: usize,
-        residual: Residual<'_, V>,
+        x: &[V],
+        of_problem: bool,
         border: &mut [V],
     ) {
         let context = self.context;
-        let (weights, x) = (&context.options.weights, residual.x);
+        let weights = &context.options.weights;
         let (p, q) = (layout.block, layout.derivatives);
         let Room { points, y, .. } = &mut *self.room;
         let scale = points.scale(context, t, layout.equation_derivatives - 1).value;
@@ -363,7 +405,7 @@ impl<V: Vector> Sweep<'_, V> {
         points.make_rows(layout, t, weight);
         let z = &x[t * p..][..p];
         for (row, b) in points.rows.chunks_exact(p).zip(points.rhs(layout, t)) {
-            let b = if residual.data { weight * *b } else { V::default() };
+            let b = if of_problem { weight * *b } else { V::default() };
             let defect = b - dot(row, z);
             for (y, c) in y.iter_mut().zip(row) {
                 *y = y.plus(*c, defect);
@@ -373,7 +415,7 @@ impl<V: Vector> Sweep<'_, V> {
             for (k, j, at) in initial_rows(layout) {
                 let weight = points.initial_weight(context, t, j);
                 let value = points.initial[t * layout.states * layout.given[1] + at];
-                let value = if residual.data { value } else { V::default() };
+                let value = if of_problem { value } else { V::default() };
                 let unknown = k * q + j;
                 y[unknown] = y[unknown].plus(weight * weight, value - z[unknown]);
             }
@@ -418,10 +460,13 @@ work! {
     Forward<'a, 'b; T: usize, P: usize> {
         sweep: &'a mut Sweep<'b, V>,
         given: Option<&'a [V]>,
-        residual: Option<Residual<'a, V>>,
+        x: Option<&'a [V]>,
         v: &'a mut [V],
+        check: &'a mut V,
     }
-    sweep.forward_inlined::<T, P>(given, residual, v)
+    *check = with_numbers!(sweep.factor, |factor| {
+        sweep.forward_inlined::<T, P>(factor, [given, x], v)
+    })
 }
 
 work! {
@@ -431,7 +476,9 @@ work! {
         x: &'a mut [V],
         probes: &'a mut [&'c mut [V]],
     }
-    sweep.backward_inlined::<T, P>(range, x, probes)
+    with_numbers!(sweep.factor, |factor| {
+        sweep.backward_inlined::<T, P>(factor, range, x, probes)
+    })
 }
 
 /// Computes the values of one state at a few points, `p` apart, times the powers.

@@ -10,7 +10,7 @@ use super::pivots::Pivots;
 use super::points::Points;
 use super::square_root::{self, RowWindow};
 use super::staging::{Streams, TileSystems};
-use super::sweep::{Room, Sweep};
+use super::sweep::{Factor, Room, Sweep};
 use super::tangent::{add_squared_defects, add_tangent};
 use super::variances::{CovarianceWindow, variances};
 use crate::error::Result;
@@ -20,6 +20,7 @@ use crate::options::Options;
 use crate::real::{Values, ValuesMut};
 use crate::shape::{InputLayout, ProblemShape};
 use crate::solution::{Residuals, Status};
+use std::ops::Range;
 
 /// The buffers that tiles use one after another.
 pub struct Scratch<V> {
@@ -110,7 +111,7 @@ impl SolutionSink<'_> {
         &mut self,
         layout: &Layout,
         streams: &Streams,
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
         x: &[V],
     ) {
         let (p, first, count) = (layout.block, range.start, range.len());
@@ -145,6 +146,7 @@ impl SolutionSink<'_> {
 /// The factor and the solution of the systems of one tile.
 pub struct Tile<V> {
     systems: TileSystems,
+    /// Factor, empty where all systems of the batch have one.
     factor: Vec<V>,
     /// Unknowns, not rounded to the precision of the problem.
     unknowns: Vec<V>,
@@ -155,10 +157,13 @@ pub struct Tile<V> {
 /// Makes a sweep over a tile's systems.
 macro_rules! sweep {
     ($tile:expr, $context:expr, $room:expr) => {
-        Sweep {
+        $crate::backend::cpu::sweep::Sweep {
             context: $context,
             systems: $tile.systems,
-            factor: &$tile.factor,
+            factor: match $context.shared {
+                Some(shared) => $crate::backend::cpu::sweep::Factor::Shared(&shared.values),
+                None => $crate::backend::cpu::sweep::Factor::Own(&$tile.factor),
+            },
             scales: &$tile.scales,
             room: $room,
         }
@@ -189,12 +194,18 @@ fn is_certain(uncertainty: f64) -> bool {
 }
 
 impl<V: Vector> Tile<V> {
-    /// Allocates a tile for the given systems.
+    /// Allocates a tile for the given systems, with a factor of its own.
     pub fn new(systems: TileSystems, layout: &Layout) -> Result<Self> {
+        let factor = zeros("factor", layout.factor_values())?;
+        Ok(Tile { factor, ..Tile::without_factor(systems, layout)? })
+    }
+
+    /// Allocates a tile that computes with the factor of another.
+    pub fn without_factor(systems: TileSystems, layout: &Layout) -> Result<Self> {
         Ok(Tile {
             systems,
             scales: zeros("growth", layout.scaled_points)?,
-            factor: zeros("factor", layout.factor_values())?,
+            factor: Vec::new(),
             unknowns: zeros("solution", layout.unknowns())?,
         })
     }
@@ -219,7 +230,8 @@ impl<V: Vector> Tile<V> {
         }
         let mut pivots = Pivots::default();
         let Tile { systems, factor, unknowns: v, scales } = self;
-        let sweep = Sweep { context, systems: *systems, factor: &[], scales, room };
+        let none = Factor::Own(&[]);
+        let sweep = Sweep { context, systems: *systems, factor: none, scales, room };
         let data = match elimination {
             Elimination::Cholesky(window) => {
                 cholesky::factorize::<V, T, P>(sweep, factor, window, &mut pivots, whole, v)
@@ -233,8 +245,8 @@ impl<V: Vector> Tile<V> {
         Found { data, pivots }
     }
 
-    /// Solves the tile's systems: elimination, and one sweep back that substitutes backward;
-    /// refinement repeats the substitution for the residual.
+    /// Solves the tile's systems: elimination, or substitution forward where all systems have one factor,
+    /// and one sweep back that substitutes backward; refinement repeats the substitution for the residual.
     #[inline(always)]
     pub fn solve<const T: usize, const P: usize>(
         &mut self,
@@ -244,24 +256,33 @@ impl<V: Vector> Tile<V> {
         status: &mut [Status],
     ) {
         let (layout, systems) = (context.layout, self.systems);
-        let found = self.eliminate::<T, P>(context, scratch);
+        let found = match context.shared {
+            None => Some(self.eliminate::<T, P>(context, scratch)),
+            Some(_) => None,
+        };
         let mut z = std::mem::take(&mut self.unknowns);
         let Scratch { room, correction, direction: probe, whole, .. } = scratch;
         let mut sweep = sweep!(self, context, room);
         let streams = layout.solution_streams(systems, sink.origin);
-        sweep.border_backward(&mut z);
-        sweep.substitute::<T, P>(None, &mut z, correction, &mut [&mut *probe], |_, range, z| {
+        let store = |_: &mut Sweep<'_, V>, range: Range<usize>, z: &[V]| {
             sink.store(layout, &streams, range, z);
-        });
-        let uncertainty = uncertainty(layout, probe, whole);
+        };
+        let (data, broken) = if let Some(found) = found {
+            sweep.border_backward(&mut z);
+            sweep.substitute::<T, P>(None, &mut z, correction, &mut [&mut *probe], store);
+            let uncertainty = uncertainty(layout, probe, whole);
+            (found.data, std::array::from_fn(|lane| found.broken(lane, uncertainty)))
+        } else {
+            let data = sweep.solve::<T, P>(None, &mut z, correction, store);
+            (data, [context.shared.and_then(|shared| shared.broken); LANES])
+        };
         let mut finite = V::default();
         check_below(&z, sink.limit, &mut finite);
 
         for (lane, system) in systems.range().enumerate() {
-            let wrong =
-                if found.data.lane(lane) == 0.0 { None } else { input_status(context, system) };
+            let wrong = if data.lane(lane) == 0.0 { None } else { input_status(context, system) };
             let block = layout.block;
-            status[system - sink.origin] = match (wrong, found.broken(lane, uncertainty)) {
+            status[system - sink.origin] = match (wrong, broken[lane]) {
                 (Some(wrong), _) => wrong,
                 (None, Some(unknown)) => {
                     Status::Breakdown { point: unknown / block, pivot: unknown % block }
@@ -294,7 +315,7 @@ impl<V: Vector> Tile<V> {
         let mut target = Target::new(layout, self.systems, sink);
         let mut sweep = sweep!(self, context, room);
         gradient.begin(live);
-        sweep.solve::<T, P>(rhs, g, correction, |sweep, range, g| {
+        sweep.solve::<T, P>(Some(rhs), g, correction, |sweep, range, g| {
             sweep.room.points.load(context, self.systems, range.clone());
             gradient.add_range::<T, P>(sweep, range, z, g, &mut target);
         });
@@ -372,7 +393,7 @@ impl<V: Vector> Tile<V> {
     ) {
         let layout = sweep.context.layout;
         let streams = layout.solution_streams(self.systems, sink.origin);
-        sweep.solve::<1, 0>(rhs, x, correction, |_, range, x| {
+        sweep.solve::<1, 0>(Some(rhs), x, correction, |_, range, x| {
             sink.store(layout, &streams, range, x);
         });
         sink.finish(layout, self.systems, x, status, 0.0);
@@ -512,6 +533,7 @@ fn input_status(context: &Context<'_>, system: usize) -> Option<Status> {
 }
 
 pub mod chunks;
+pub mod leader;
 
 #[cfg(test)]
 mod tests;

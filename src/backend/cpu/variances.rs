@@ -10,10 +10,10 @@
 //! The sums run over the nonzeros R_im of row i, so a window of Σ that moves backward in time is
 //! enough.
 
-use super::block::solve_transposed;
+use super::block::{Entry, solve_transposed};
 use super::lanes::Vector;
 use super::layout::{Layout, triangle};
-use super::sweep::Sweep;
+use super::sweep::{Sweep, with_numbers};
 use crate::error::Result;
 use crate::memory::zeros;
 
@@ -101,16 +101,25 @@ pub fn variances<V: Vector>(
     window: &mut CovarianceWindow<V>,
     variances: &mut [V],
 ) {
+    with_numbers!(sweep.factor, |factor| variances_of(sweep, factor, window, variances));
+}
+
+#[inline(always)]
+fn variances_of<V: Vector>(
+    sweep: &mut Sweep<'_, V>,
+    factor: &[impl Entry<V>],
+    window: &mut CovarianceWindow<V>,
+    variances: &mut [V],
+) {
     let layout = sweep.context.layout;
     let (c, p, n, panel) = (layout.border, layout.block, layout.window(), layout.panel());
     let border = n - c;
     sweep.room.points.begin(sweep.context, sweep.systems, sweep.scales);
     window.entries.fill(V::default());
-    let factor = sweep.factor;
     let of_border = &factor[layout.chain * layout.row_values()..];
     for i in (0..c).rev() {
         let row = &of_border[triangle(c) - triangle(c - i)..];
-        let value = |_: &[V], column: usize| row[column - border - i];
+        let value = |_: &[V], column: usize| row[column - border - i].lanes();
         variances[layout.first_border() + i] = window.complete(border + i, value);
     }
     if layout.closing {
@@ -124,7 +133,7 @@ pub fn variances<V: Vector>(
         window.row.fill(V::default());
         for i in 0..p {
             for (j, value) in panels[i * panel..][..panel].iter().enumerate() {
-                window.row[(n - panel + j) * p + i] = *value;
+                window.row[(n - panel + j) * p + i] = value.lanes();
             }
         }
         if !layout.stored && t + 1 < layout.points {
@@ -142,7 +151,7 @@ pub fn variances<V: Vector>(
         for i in (0..p).rev() {
             let at = triangle(p) - triangle(p - i);
             let value = |row: &[V], column: usize| match column < p {
-                true => r[at + column - i],
+                true => r[at + column - i].lanes(),
                 false => row[column * p + i],
             };
             variances[t * p + i] = window.complete(i, value);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::backend::Device;
-use crate::backend::cpu::lanes::choose_all;
+use crate::backend::cpu::lanes::{Portable, choose_all};
 use crate::options::{Factorization, Formulation, RowScaling, Smoothness};
 use crate::problem::View;
 use crate::solver::Solver;
@@ -157,6 +157,29 @@ impl Long {
             .steps(View::new(&self.shapes[3], steps))
             .build()
             .unwrap()
+    }
+}
+
+#[test]
+fn all_instructions_find_the_same_with_one_factor_for_all_systems() {
+    let hermite = Options::default();
+    let central = Options { smoothness: Smoothness::TaylorCentral, ..hermite };
+    // States and order, of which small blocks are kept in registers where vectors are.
+    for (block, options) in [
+        ([1, 1], hermite),
+        ([1, 2], hermite),
+        ([3, 1], hermite),
+        ([2, 3], hermite),
+        ([2, 2], central),
+    ] {
+        let arrays = Long::new([21, 37], block, [true, false]);
+        let problem = &arrays.problem();
+        let batch = Batch::<Portable, f64>::new(problem.shape(), &options, true);
+        assert!(batch.unwrap().leader.is_some());
+        let count = problem.shape().solution().iter().product();
+        let cotangent: Vec<f64> = (0..count).map(|i: usize| (i as f64).cos()).collect();
+        let found = choose_all(Case { problem, options: &options, cotangent: &cotangent });
+        assert!(found.iter().all(|bits| *bits == found[0]), "{block:?}, {options:?}");
     }
 }
 

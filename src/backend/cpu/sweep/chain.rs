@@ -2,6 +2,7 @@
 //! block in registers: the same operations in the same order as for any size, and so the same bits.
 
 use super::Sweep;
+use crate::backend::cpu::block::Entry;
 use crate::backend::cpu::lanes::{Vector, unrolled};
 use crate::backend::cpu::layout::{Layout, triangle};
 use crate::backend::cpu::smoothness::Smoothness;
@@ -13,12 +14,13 @@ impl<V: Vector> Sweep<'_, V> {
     pub(super) fn forward_chain<const T: usize, const P: usize>(
         &mut self,
         layout: &Layout,
+        factor: &[impl Entry<V>],
         given: &[V],
         v: &mut [V],
     ) {
         match layout.opening {
-            false => self.forward_part::<T, P, false>(layout, given, v),
-            true => self.forward_part::<T, P, true>(layout, given, v),
+            false => self.forward_part::<T, P, false>(layout, factor, given, v),
+            true => self.forward_part::<T, P, true>(layout, factor, given, v),
         }
     }
 
@@ -27,16 +29,19 @@ impl<V: Vector> Sweep<'_, V> {
     pub(super) fn backward_chain<const T: usize, const P: usize>(
         &mut self,
         layout: &Layout,
+        factor: &[impl Entry<V>],
         range: Range<usize>,
         x: &mut [V],
         probes: &mut [&mut [V]],
     ) {
         match (layout.opening, probes) {
-            (false, []) => self.backward_part::<T, P, 1, false>(layout, range, [x]),
-            (false, [probe]) => self.backward_part::<T, P, 2, false>(layout, range, [x, probe]),
-            (true, []) => self.backward_part::<T, P, 1, true>(layout, range, [x]),
+            (false, []) => self.backward_part::<T, P, 1, false>(layout, factor, range, [x]),
+            (false, [probe]) => {
+                self.backward_part::<T, P, 2, false>(layout, factor, range, [x, probe]);
+            }
+            (true, []) => self.backward_part::<T, P, 1, true>(layout, factor, range, [x]),
             (true, [probe, other]) => {
-                self.backward_part::<T, P, 3, true>(layout, range, [x, probe, other]);
+                self.backward_part::<T, P, 3, true>(layout, factor, range, [x, probe, other]);
             }
             _ => unreachable!("whole systems have one probe, parts of one two"),
         }
@@ -46,6 +51,7 @@ impl<V: Vector> Sweep<'_, V> {
     fn forward_part<const T: usize, const P: usize, const PART: bool>(
         &mut self,
         layout: &Layout,
+        factor: &[impl Entry<V>],
         given: &[V],
         v: &mut [V],
     ) {
@@ -62,19 +68,18 @@ impl<V: Vector> Sweep<'_, V> {
                 border = now;
                 continue;
             }
-            let (r, panel) = self.rows_of::<P>(layout, t);
+            let (r, panel) = rows_of::<_, P>(factor, layout, t);
             transposed(r, &mut now);
             if PART {
                 for i in 0..P {
                     for j in 0..P {
-                        border[j] = border[j].minus(panel[i][j], now[i]);
+                        border[j] = border[j].minus(panel[i][j].lanes(), now[i]);
                     }
                 }
             }
             v[t] = now;
             if t + 1 < layout.points {
                 self.update::<T>(layout, t);
-                let (r, _) = self.rows_of::<P>(layout, t);
                 upper(r, &mut now);
                 for k in 0..P / T {
                     let e = coupling::<V, T>(&self.room.smoothness, k);
@@ -101,6 +106,7 @@ impl<V: Vector> Sweep<'_, V> {
     fn backward_part<const T: usize, const P: usize, const X: usize, const PART: bool>(
         &mut self,
         layout: &Layout,
+        factor: &[impl Entry<V>],
         range: Range<usize>,
         x: [&mut [V]; X],
     ) {
@@ -120,7 +126,7 @@ impl<V: Vector> Sweep<'_, V> {
             if coupled {
                 self.update::<T>(layout, t);
             }
-            let (r, panel) = self.rows_of::<P>(layout, t);
+            let (r, panel) = rows_of::<_, P>(factor, layout, t);
             for which in 0..X {
                 let mut now = x[which][t];
                 if coupled {
@@ -143,7 +149,7 @@ impl<V: Vector> Sweep<'_, V> {
                 if PART {
                     for i in 0..P {
                         for j in 0..P {
-                            now[i] = now[i].minus(panel[i][j], border[which][j]);
+                            now[i] = now[i].minus(panel[i][j].lanes(), border[which][j]);
                         }
                     }
                 }
@@ -158,14 +164,18 @@ impl<V: Vector> Sweep<'_, V> {
             }
         }
     }
+}
 
-    /// Returns the packed triangle R_tt and the rows of the border.
-    #[inline(always)]
-    fn rows_of<const P: usize>(&self, layout: &Layout, t: usize) -> (&[V], &[[V; P]]) {
-        let row = &self.factor[t * layout.row_values()..][..layout.row_values()];
-        let (r, panel) = row.split_at(triangle(P));
-        (r, panel.as_chunks().0)
-    }
+/// Returns the packed triangle R_tt and the rows of the border.
+#[inline(always)]
+fn rows_of<'a, F, const P: usize>(
+    factor: &'a [F],
+    layout: &Layout,
+    t: usize,
+) -> (&'a [F], &'a [[F; P]]) {
+    let row = &factor[t * layout.row_values()..][..layout.row_values()];
+    let (r, panel) = row.split_at(triangle(P));
+    (r, panel.as_chunks().0)
 }
 
 /// Returns E of state k.
@@ -177,27 +187,27 @@ fn coupling<V: Vector, const T: usize>(smoothness: &Smoothness<V>, k: usize) -> 
 
 /// Solves Rᵀ v = y in place.
 #[inline(always)]
-fn transposed<V: Vector, const P: usize>(r: &[V], y: &mut [V; P]) {
+fn transposed<V: Vector, const P: usize>(r: &[impl Entry<V>], y: &mut [V; P]) {
     unrolled!(i in 0..P => {
         let row = &r[triangle(P) - triangle(P - i)..][..P - i];
-        y[i] = y[i] * row[0];
+        y[i] = y[i] * row[0].lanes();
         for k in i + 1..P {
-            y[k] = y[k].minus(row[k - i], y[i]);
+            y[k] = y[k].minus(row[k - i].lanes(), y[i]);
         }
     });
 }
 
 /// Solves R x = y in place; each x_i is made of two sums, as in [`solve_upper`](super::solve_upper).
 #[inline(always)]
-fn upper<V: Vector, const P: usize>(r: &[V], y: &mut [V; P]) {
+fn upper<V: Vector, const P: usize>(r: &[impl Entry<V>], y: &mut [V; P]) {
     unrolled!(step in 0..P => {
         let i = P - 1 - step;
         let row = &r[triangle(P) - triangle(P - i)..][..P - i];
         let mut sums = [y[i], V::default()];
         for back in 0..step {
             let k = P - 1 - back;
-            sums[back % 2] = sums[back % 2].minus(row[k - i], y[k]);
+            sums[back % 2] = sums[back % 2].minus(row[k - i].lanes(), y[k]);
         }
-        y[i] = (sums[0] + sums[1]) * row[0];
+        y[i] = (sums[0] + sums[1]) * row[0].lanes();
     });
 }

@@ -36,8 +36,8 @@ fn oscillator<T: Real>(factorization: Factorization, refinement: usize) -> Outco
         ..Options::default()
     };
     let layout = Layout::new(problem.shape(), &options);
-    let context =
-        Context { inputs: problem.inputs.map(T::values), options: &options, layout: &layout };
+    let inputs = problem.inputs.map(T::values);
+    let context = Context { inputs, options: &options, layout: &layout, shared: None };
     let mut scratch = Scratch::<Portable>::new(problem.shape(), &options, &layout).unwrap();
     let mut tile = Tile::new(TileSystems::whole(0, 1), &layout).unwrap();
     let (mut values, mut epsilon) = (vec![T::zero(); layout.values()], [T::zero()]);

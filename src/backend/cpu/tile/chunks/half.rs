@@ -4,7 +4,7 @@ use crate::backend::cpu::gradient::{GradientSink, Target, check_below};
 use crate::backend::cpu::lanes::{LANES, Vector, work};
 use crate::backend::cpu::layout::{Context, Cut, Layout};
 use crate::backend::cpu::staging::TileSystems;
-use crate::backend::cpu::sweep::{Residual, Sweep};
+use crate::backend::cpu::sweep::Sweep;
 use crate::backend::cpu::tile::{Found, Scratch, SolutionSink, Tile, sum_of_squares, uncertainty};
 use crate::error::Result;
 use crate::inputs::Inputs;
@@ -179,8 +179,7 @@ impl<V: Vector> Part<V> {
             Which::Unknowns => (&tile.unknowns, None),
             _ => (&*direction, Some(&rhs[..])),
         };
-        let residual = Some(Residual { x, data: given.is_none() });
-        sweep!(tile, context, room).forward::<T, P>(given, residual, correction);
+        sweep!(tile, context, room).forward::<T, P>(given, Some(x), correction);
     }
 
     #[inline(always)]
