@@ -36,7 +36,7 @@ fn the_number_of_threads_does_not_matter() {
         |batch| Case::new(Sizes { batch, points: 2050, ..Sizes::SMALL }, Options::default(), 1);
     for case in [
         small(0b0011_0101, Factorization::Cholesky),
-        // One factor for all, without all that its rows store for the slack.
+        // One factor for all, with rows on two points, whose coupling is kept.
         Case::new(
             Sizes { batch: 700, points: 8, shared: 0b0010_0001, ..Sizes::SMALL },
             Options::default(),

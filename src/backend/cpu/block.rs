@@ -10,11 +10,17 @@ use super::pivots::Pivot;
 
 /// A number of a factor: one for each lane, or one that all lanes share.
 pub trait Entry<V>: Copy {
+    /// Whether all lanes share it, and with it the factor: then it is that of whole systems, and was made
+    /// before, pivots and all.
+    const SHARED: bool;
+
     /// Returns the number in lanes.
     fn lanes(self) -> V;
 }
 
 impl<V: Vector> Entry<V> for V {
+    const SHARED: bool = false;
+
     #[inline(always)]
     fn lanes(self) -> V {
         self
@@ -22,6 +28,8 @@ impl<V: Vector> Entry<V> for V {
 }
 
 impl<V: Vector> Entry<V> for f64 {
+    const SHARED: bool = true;
+
     #[inline(always)]
     fn lanes(self) -> V {
         V::splat(self)

@@ -117,9 +117,9 @@ impl<V: Vector> Sweep<'_, V> {
     }
 
     #[inline(always)]
-    fn forward_inlined<const T: usize, const P: usize>(
+    fn forward_inlined<E: Entry<V>, const T: usize, const P: usize>(
         &mut self,
-        factor: &[impl Entry<V>],
+        factor: &[E],
         [given, x]: [Option<&[V]>; 2],
         v: &mut [V],
     ) -> V {
@@ -128,7 +128,7 @@ impl<V: Vector> Sweep<'_, V> {
         self.room.points.begin(self.context, self.systems, self.scales);
         let mut check = V::default();
         if let (1.., Some(given), None) = (P, given, x) {
-            self.forward_chain::<T, P>(layout, factor, given, v);
+            self.forward_chain::<_, T, P>(layout, factor, given, v);
             return check;
         }
         let (v, border) = v.split_at_mut(layout.first_border());
@@ -140,7 +140,8 @@ impl<V: Vector> Sweep<'_, V> {
         if let (None, Some(slack)) = (given, layout.slack) {
             border[slack - v.len()] = V::splat(slack_cost(self.context));
         }
-        let of_problem = given.is_none() && x.is_none();
+        debug_assert!(E::SHARED || given.is_some() || x.is_some(), "own factors are made with it");
+        let of_problem = E::SHARED && given.is_none() && x.is_none();
         for range in layout.ranges() {
             if of_problem || x.is_some() {
                 self.room.points.load(self.context, self.systems, range.clone());
@@ -268,7 +269,7 @@ impl<V: Vector> Sweep<'_, V> {
     ) {
         let layout = &self.context.layout.fixed::<T, P>();
         if P > 0 {
-            return self.backward_chain::<T, P>(layout, factor, range, x, probes);
+            return self.backward_chain::<_, T, P>(layout, factor, range, x, probes);
         }
         for t in (range.start.max(usize::from(layout.opening))..range.end.min(layout.chain)).rev() {
             if !layout.stored && t + 1 < layout.points {
@@ -465,7 +466,7 @@ work! {
         check: &'a mut V,
     }
     *check = with_numbers!(sweep.factor, |factor| {
-        sweep.forward_inlined::<T, P>(factor, [given, x], v)
+        sweep.forward_inlined::<_, T, P>(factor, [given, x], v)
     })
 }
 

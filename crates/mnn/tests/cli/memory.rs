@@ -85,15 +85,16 @@ fn models_that_need_too_much_memory_leave_the_others() {
 
 /// Writes a small file `p` that asks for a large solution.
 fn write_problem(workspace: &Workspace) {
-    let shared = |name: &str, shape: &[usize], values: &[f64]| {
+    let tensor = |name: &str, shape: &[usize], values: &[f64]| {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         (name.to_owned(), shape.to_vec(), bytes)
     };
     let tensors = [
-        shared("coefficients", &[1, 1, 1, 1, 2], &[1.0, 1.0]),
-        shared("rhs", &[1, 1, 1], &[0.0]),
-        shared("initial_values", &[1, 1, 1, 1], &[1.0]),
-        shared("steps", &[1, 1], &[0.1]),
+        tensor("coefficients", &[1, 1, 1, 1, 2], &[1.0, 1.0]),
+        tensor("rhs", &[1, 1, 1], &[0.0]),
+        tensor("initial_values", &[1, 1, 1, 1], &[1.0]),
+        // Each system has its own matrix, and so a factor.
+        tensor("steps", &[1000, 1], &[0.1; 1000]),
     ];
     let views = tensors.iter().map(|(name, shape, bytes)| {
         let view =

@@ -11,14 +11,14 @@ use std::ops::Range;
 impl<V: Vector> Sweep<'_, V> {
     /// Does what [`forward`](Self::forward) does, without a residual.
     #[inline(always)]
-    pub(super) fn forward_chain<const T: usize, const P: usize>(
+    pub(super) fn forward_chain<E: Entry<V>, const T: usize, const P: usize>(
         &mut self,
         layout: &Layout,
-        factor: &[impl Entry<V>],
+        factor: &[E],
         given: &[V],
         v: &mut [V],
     ) {
-        match layout.opening {
+        match layout.opening && !E::SHARED {
             false => self.forward_part::<T, P, false>(layout, factor, given, v),
             true => self.forward_part::<T, P, true>(layout, factor, given, v),
         }
@@ -26,17 +26,17 @@ impl<V: Vector> Sweep<'_, V> {
 
     /// Does what [`backward`](Self::backward) does.
     #[inline(always)]
-    pub(super) fn backward_chain<const T: usize, const P: usize>(
+    pub(super) fn backward_chain<E: Entry<V>, const T: usize, const P: usize>(
         &mut self,
         layout: &Layout,
-        factor: &[impl Entry<V>],
+        factor: &[E],
         range: Range<usize>,
         x: &mut [V],
         probes: &mut [&mut [V]],
     ) {
-        match (layout.opening, probes) {
+        match (layout.opening && !E::SHARED, probes) {
             (false, []) => self.backward_part::<T, P, 1, false>(layout, factor, range, [x]),
-            (false, [probe]) => {
+            (false, [probe]) if !E::SHARED => {
                 self.backward_part::<T, P, 2, false>(layout, factor, range, [x, probe]);
             }
             (true, []) => self.backward_part::<T, P, 1, true>(layout, factor, range, [x]),

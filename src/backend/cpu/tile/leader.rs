@@ -17,8 +17,8 @@ pub struct SharedFactor {
     pub broken: Option<usize>,
 }
 
-/// The tile that makes the factor. Its lanes hold the first systems of the batch, whose right-hand sides do not
-/// matter.
+/// The tile that makes the factor. Its lanes hold the first systems of the batch, of which there are enough
+/// (see [`Layout::one_matrix`]), and whose right-hand sides do not matter.
 pub struct Leader<V> {
     tile: Tile<V>,
     scratch: Scratch<V>,
@@ -35,7 +35,7 @@ impl<V: Vector> Leader<V> {
         let factor =
             SharedFactor { values: zeros("factor", layout.factor_values())?, broken: None };
         Ok(Leader {
-            tile: Tile::new(TileSystems::whole(0, LANES.min(shape.batch)), layout)?,
+            tile: Tile::new(TileSystems::whole(0, LANES), layout)?,
             scratch: Scratch::new(shape, options, layout)?,
             factor,
         })
@@ -54,6 +54,7 @@ impl<V: Vector> Leader<V> {
         let mut v = std::mem::take(&mut tile.unknowns);
         let Scratch { room, direction: probe, whole, .. } = scratch;
         let mut sweep = sweep!(tile, context, room);
+        // The probe goes back beside a solution, which nobody reads here.
         sweep.back::<T, P>(&mut v, None, &mut [&mut *probe], &mut |_, _, _| {});
         tile.unknowns = v;
         factor.broken = found.broken(0, uncertainty(context.layout, probe, whole));
