@@ -58,6 +58,7 @@ with what was found so far, and with no file half written";
 /// # Panics
 /// Panics if the process has a subscriber of `tracing` already.
 pub fn prepare() {
+    threads::ensure_room();
     warnings::show();
     interrupt::watch();
     threads::start_threads();

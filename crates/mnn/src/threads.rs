@@ -7,8 +7,19 @@ use rayon::ThreadPoolBuilder;
 const THREADS: &str = "RAYON_NUM_THREADS";
 /// Memory of a thread that does nothing yet, in bytes.
 const STACK: usize = 2 << 20;
+/// Memory without which nothing is begun, in bytes: the system's library takes small pieces for what threads
+/// have of their own, and aborts the program where there are none.
+const LEAST: usize = 1 << 20;
 /// The most threads that can be asked for, for each processor of the machine.
 const MOST_THREADS_PER_PROCESSOR: usize = 4;
+
+/// Ends the program with a message where there is hardly memory for it.
+pub fn ensure_room() {
+    if Vec::<u8>::new().try_reserve_exact(LEAST).is_err() {
+        crate::tell(format_args!("mnn: the program: {LEAST} bytes of memory cannot be had"));
+        std::process::exit(2);
+    }
+}
 
 /// Starts the threads that compute: as many as are asked for, as far as that makes sense and the
 /// system lets us have them; a note says where it does not.
@@ -28,6 +39,7 @@ pub fn start_threads() {
     let started = if startable {
         ThreadPoolBuilder::new().num_threads(count).build_global()
     } else {
+        ensure_room();
         crate::tell("mnn: no more threads can be started, one computes");
         ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global()
     };
