@@ -384,10 +384,8 @@ impl<'a> Results<'a> {
             };
             good && predicts(found) && !same_terms(&found.estimate.equations(), &equations)
         });
-        let order = |found: &Found<'a>| (is_less(found), score(found));
-        let (index, rival) = rivals.min_by(|a, b| {
-            let ((a_less, a), (b_less, b)) = (order(a.1), order(b.1));
-            a_less.cmp(&b_less).then(a.total_cmp(&b))
+        let (index, rival) = rivals.min_by(|(_, a), (_, b)| {
+            is_less(a).cmp(&is_less(b)).then(score(a).total_cmp(&score(b)))
         })?;
         let (tried, _) = self.tried.iter().find(|(_, found)| *found == Some(index))?;
         let others = rival.estimate.equations();

@@ -21,6 +21,14 @@ pub fn aligned(equations: &[Equation]) -> String {
     lines(left, equations, &TEXT)
 }
 
+/// Returns the state whose derivative of this order the equation gives: what is left of its left-hand side
+/// without so many primes.
+fn state_of(equation: &Equation, order: usize) -> &str {
+    // One prime after the other: an order that was read from a file may be any number.
+    let bare = (0..order).try_fold(&*equation.lhs, |name, _| name.strip_suffix('\''));
+    bare.unwrap_or(&equation.lhs)
+}
+
 fn lines(left: Vec<String>, equations: &[Equation], notation: &Notation<'_>) -> String {
     let width = left.iter().map(|left| left.chars().count()).max().unwrap_or(0);
     equations.iter().zip(left).fold(String::new(), |mut out, (equation, left)| {
@@ -34,10 +42,8 @@ fn lines(left: Vec<String>, equations: &[Equation], notation: &Notation<'_>) -> 
 impl fmt::Display for Discovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns = [&self.states[..], &self.inputs].concat();
-        // One prime after the other: an order that was read from a file may be any number.
         let left_hand_side = |equation: &Equation| {
-            let bare = (0..self.order).try_fold(&*equation.lhs, |name, _| name.strip_suffix('\''));
-            let name = bare.unwrap_or(&equation.lhs);
+            let name = state_of(equation, self.order);
             shown(name, &columns) + &equation.lhs[name.len()..]
         };
         let left = self.equations.iter().map(left_hand_side).collect();
@@ -95,11 +101,8 @@ impl Discovery {
         let notation = LATEX.of(symbols.variables());
         let mut out = String::from("\\begin{align*}\n");
         for (index, equation) in self.equations.iter().enumerate() {
-            // One prime after the other: an order that was read from a file may be any number.
-            let bare = (0..self.order).try_fold(&*equation.lhs, |name, _| name.strip_suffix('\''));
-            let name = bare.unwrap_or(&equation.lhs);
             let power = if self.order == 1 { "" } else { "^2" };
-            let symbol = latex_name(name);
+            let symbol = latex_name(state_of(equation, self.order));
             let end = if index + 1 == self.equations.len() { "" } else { " \\\\" };
             let _ = writeln!(
                 out,

@@ -62,14 +62,17 @@ pub fn time_column<S: AsRef<str>>(names: &[S], wanted: Option<&str>) -> Option<u
 /// Returns whether a name is that of a time and its unit, such as `t_s`, `elapsed min` or `T [s]`, but not
 /// `T_s`, the temperature of a surface.
 fn is_time_with_unit(name: &str) -> bool {
-    let is_unit = |unit: &str| UNITS_OF_TIME.contains(&&*unit.to_lowercase());
     let in_brackets =
         name.strip_prefix('T').map(|rest| rest.trim_matches(['[', ']', '(', ')', ' ']));
     if bare(name) == "T" {
-        return in_brackets.is_some_and(is_unit);
+        return in_brackets.is_some_and(is_unit_of_time);
     }
     let words = name.rsplit_once(['_', ' ', '.', '-', '/']);
-    words.is_some_and(|(time, unit)| BEFORE_UNITS.contains(&&*bare(time)) && is_unit(unit))
+    words.is_some_and(|(time, unit)| BEFORE_UNITS.contains(&&*bare(time)) && is_unit_of_time(unit))
+}
+
+fn is_unit_of_time(unit: &str) -> bool {
+    UNITS_OF_TIME.contains(&&*unit.to_lowercase())
 }
 
 /// Returns whether a name tells that a column is a part of a time.
@@ -287,8 +290,7 @@ fn is_row(fields: &[&str]) -> bool {
 /// unit of time. What names a time and is no unit is in a header.
 fn are_units(fields: &[&str], time: usize) -> bool {
     let field = fields.get(time).copied().unwrap_or_default();
-    let unit = field.trim_matches(['[', ']', '(', ')']).to_lowercase();
-    let of_time = UNITS_OF_TIME.contains(&&*unit);
+    let of_time = is_unit_of_time(field.trim_matches(['[', ']', '(', ')']));
     (of_time || !is_part_of_time(field))
         && fields.iter().any(|field| !cell::is_missing(field))
         && fields.iter().all(|field| !is_value(field) || of_time && *field == "1")
