@@ -11,6 +11,9 @@ use crate::solution::{Solution, Status};
 /// may have drowned in the errors of the others.
 const LEAST_INITIAL: f64 = 1e-4;
 
+/// Fewer values are compared sooner than another thread wakes up.
+const LEAST_VALUES: usize = 1 << 16;
+
 /// Computes the [`initial_defect`](Solution::initial_defect) of a solution.
 pub fn compare_with_initial_values<T: Real>(
     problem: &Problem<'_, T>,
@@ -28,9 +31,10 @@ pub fn compare_with_initial_values<T: Real>(
     if !exact {
         return;
     }
-    let systems = values.par_chunks_exact(shape.points * shape.block());
+    let size = shape.points * shape.block();
+    let systems = values.par_chunks_exact(size);
     let systems = systems.zip(status).zip(defects).enumerate();
-    systems.for_each(|(system, ((z, status), defect))| {
+    systems.with_min_len(LEAST_VALUES.div_ceil(size)).for_each(|(system, ((z, status), defect))| {
         *defect = if status.is_ok() { initial_defect(problem, system, z) } else { f64::NAN };
     });
 }

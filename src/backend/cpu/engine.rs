@@ -19,10 +19,9 @@ use crate::problem::Problem;
 use crate::real::{Real, Values};
 use crate::shape::{InputLayout, ProblemShape};
 use crate::solution::{Residuals, SolutionMut, Status};
-use rayon::prelude::*;
-use smallvec::SmallVec;
 
 use memory::ensure_memory;
+use run::run;
 use sums::{InputSums, Places};
 
 /// The most groups of tiles; each group has its own sum of the gradients of shared inputs.
@@ -354,31 +353,6 @@ fn shared<V>(leader: &Option<Box<Leader<V>>>) -> Option<&SharedFactor> {
     leader.as_ref().map(|leader| &leader.factor)
 }
 
-/// Lets every group do its task, on all threads.
-fn run<'a, V: Vector, R: Real>(
-    (options, layout, shared): (&Options, &Layout, Option<&SharedFactor>),
-    groups: &mut [Group<V>],
-    problem: &Problem<'_, R>,
-    tasks: impl Iterator<Item = Task<'a>>,
-) {
-    let context = &Context { inputs: problem.inputs.map(R::values), options, layout, shared };
-    // Gathered first: threads that share an iterator of the tasks would be compiled anew, with all that
-    // they call, for each kind of task and each kind of array.
-    let mut tasks: SmallVec<[Option<Task<'a>>; MOST_GROUPS]> = tasks.map(Some).collect();
-    assert_eq!(tasks.len(), groups.len());
-    let two_threads = groups.iter().any(Group::has_work_for_two);
-    let mut work = || {
-        groups.par_iter_mut().zip(tasks.par_iter_mut()).for_each(|(group, task)| {
-            if let Some(task) = task.take() {
-                V::run(GroupTask { context, group, task });
-            }
-        });
-    };
-    // Two sets of chunks wait for each other many times: a thread outside of the pool would have to be
-    // waited for at every one of them.
-    if two_threads { rayon::scope(|_| work()) } else { work() }
-}
-
 /// Returns the parts of a solution that belong to groups of `systems` systems.
 fn sinks<'a, R: Real>(
     layout: &Layout,
@@ -590,6 +564,7 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
 }
 
 mod memory;
+mod run;
 mod sums;
 #[cfg(test)]
 mod tests;

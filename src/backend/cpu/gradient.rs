@@ -189,9 +189,18 @@ impl<V: Vector> Gradient<V> {
         })
     }
 
-    /// Begins the gradients of the systems in the lanes that are `live`.
+    /// Begins the gradients of the systems in the lanes that are `live`: zeros for what is added up over the
+    /// points.
     #[inline(always)]
-    pub fn begin(&mut self, live: V) {
+    pub fn begin(&mut self, layout: &Layout, live: V) {
+        if layout.inputs.coefficients.inner[0] == 0 {
+            self.coefficients.fill(V::default());
+        }
+        if layout.inputs.rhs.inner[0] == 0 {
+            self.rhs.fill(V::default());
+        }
+        self.initial.fill(V::default());
+        self.steps.fill(V::default());
         self.weights = Default::default();
         self.live = live;
         self.check = V::default();
@@ -307,7 +316,7 @@ impl<V: Vector> Gradient<V> {
 
     /// Adds the shares of the equation rows of point t, whose coefficients stand in `rows`, to the
     /// gradients of coefficients and right-hand sides of the points at these places, where they are
-    /// wanted.
+    /// wanted; or writes them there, if points have their own.
     #[inline(always)]
     fn add_equations(
         &mut self,
@@ -326,6 +335,9 @@ impl<V: Vector> Gradient<V> {
         let squared = factor * factor;
         let (z, g) = (&z[t * p..][..p], &g[t * p..][..p]);
         let width = layout.states * qc;
+        // What a point does not share with others is not added up.
+        let [own_c, own_b] =
+            [layout.inputs.coefficients, layout.inputs.rhs].map(|input| input.inner[0] > 0);
         let mut by_mean = V::default();
         for (e, (row, b)) in points.rows.chunks_exact(p).zip(points.rhs(layout, t)).enumerate() {
             let defect = *b - dot(row, z);
@@ -337,14 +349,16 @@ impl<V: Vector> Gradient<V> {
                 by_mean = by_mean.plus(d_factor * weight, slope);
             }
             if let Some(at_b) = at_b {
-                self.rhs[at_b * layout.equations + e] += d_rhs;
+                let to = &mut self.rhs[at_b * layout.equations + e];
+                *to = if own_b { d_rhs } else { *to + d_rhs };
             }
             let Some(at_c) = at_c else { continue };
             let to = &mut self.coefficients[at_c * layout.widths.coefficients + e * width..];
             for (k, to) in to[..width].chunks_exact_mut(qc).enumerate() {
                 let (z, g) = (&z[k * q..][..q], &g[k * q..][..q]);
                 for (j, to) in to.iter_mut().enumerate() {
-                    *to = to.plus(residual, g[j]).minus(d_rhs, z[j]);
+                    let before = if own_c { V::default() } else { *to };
+                    *to = before.plus(residual, g[j]).minus(d_rhs, z[j]);
                 }
             }
         }
@@ -467,8 +481,8 @@ work! {
     gradient.add_range_inlined::<T, P>(sweep, range, z, g, target)
 }
 
-/// Writes the gradients of the lanes that are live, zeros for the others, makes `check` NaN in the lanes where
-/// one reaches the limit of gradients or that of shares of a sum, and begins anew with zeros.
+/// Writes the gradients of the lanes that are live, zeros for the others, and makes `check` NaN in the lanes where
+/// one reaches the limit of gradients or that of shares of a sum.
 #[inline(always)]
 fn write<V: Vector>(
     (place, [limit, share_limit]): (&mut Place<'_>, [f64; 2]),
@@ -494,7 +508,6 @@ fn write<V: Vector>(
         Place::Shared(sums) if streams.shared => streams.add(sums, first, count, values),
         Place::Shared(sums) => streams.store(&mut ValuesMut::Double(sums), first, count, values),
     }
-    values.fill(V::default());
 }
 
 /// Makes `check` NaN in the lanes where a value is not below the limit.

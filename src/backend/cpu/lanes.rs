@@ -126,14 +126,14 @@ macro_rules! unrolled {
 }
 pub(super) use unrolled;
 
-/// Asks for the value at a place to be brought near, if there is one.
+/// Asks for the value at a place to be brought near; there need not be one.
 #[inline(always)]
 pub fn prefetch<S>(values: &[S], at: usize) {
     #[cfg(target_arch = "x86_64")]
-    if let Some(value) = values.get(at) {
+    {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        // SAFETY: nothing is read, and all machines of this kind have the instruction.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>((&raw const *value).cast()) };
+        // SAFETY: nothing is read, whatever the address, and all machines of this kind have the instruction.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(values.as_ptr().wrapping_add(at).cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (values, at);

@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::memory::zeros;
 use crate::options::{Formulation, Options};
 use crate::shape::ProblemShape;
+use probe::Probes;
 use std::ops::Range;
 
 /// The buffers of a sweep.
@@ -97,7 +98,7 @@ impl<V: Vector> Sweep<'_, V> {
     ) -> V {
         let check = self.forward::<T, P>(given, None, x);
         self.border(x);
-        self.substitute::<T, P>(given, x, correction, &mut [], finish);
+        self.substitute::<T, P>(given, x, correction, &mut Probes::none(), finish);
         check
     }
 
@@ -229,7 +230,6 @@ impl<V: Vector> Sweep<'_, V> {
     #[inline(always)]
     pub fn border_backward(&self, v: &mut [V]) {
         let layout = self.context.layout;
-        let v = &mut v[layout.first_border()..];
         with_numbers!(self.factor, |factor| {
             solve_upper::<V, 1>(&factor[layout.chain * layout.row_values()..], v);
         });
@@ -244,17 +244,16 @@ impl<V: Vector> Sweep<'_, V> {
         with_numbers!(self.factor, |factor| {
             solve_transposed::<V, 1>(&factor[layout.chain * layout.row_values()..], of_border);
         });
-        self.border_backward(x);
+        self.border_backward(of_border);
     }
 
     /// Solves the blocks of a range of R x = v in place, once the border and the blocks after it are
-    /// solved; with the same of probes, so that none waits for another. Of a [probe](super::tile) only the
-    /// size counts, and what has decayed of it is left out.
+    /// solved; with the same of probes, so that none waits for another.
     pub fn backward<const T: usize, const P: usize>(
         &mut self,
         range: Range<usize>,
         x: &mut [V],
-        probes: &mut [&mut [V]],
+        probes: &mut Probes<'_, V>,
     ) {
         V::run(Backward::<V, T, P> { sweep: self, range, x, probes });
     }
@@ -265,7 +264,7 @@ impl<V: Vector> Sweep<'_, V> {
         factor: &[impl Entry<V>],
         range: Range<usize>,
         x: &mut [V],
-        probes: &mut [&mut [V]],
+        probes: &mut Probes<'_, V>,
     ) {
         let layout = &self.context.layout.fixed::<T, P>();
         if P > 0 {
@@ -276,29 +275,29 @@ impl<V: Vector> Sweep<'_, V> {
                 self.update::<T>(layout, t);
             }
             let row = &factor[t * layout.row_values()..][..layout.row_values()];
-            self.backward_block::<T>(layout, t, row, x);
-            for probe in &mut *probes {
-                self.backward_block::<T>(layout, t, row, probe);
-                for value in &mut probe[t * layout.block..][..layout.block] {
-                    *value = value.without_remnants();
-                }
+            let (x, border) = x.split_at_mut(layout.first_border());
+            let (now, next) = x[t * layout.block..].split_at_mut(layout.block);
+            self.backward_block::<T>(layout, t, row, now, [next, border]);
+            for probe in &mut *probes.of {
+                self.probe_block::<T>(layout, t, row, (probe, probes.whole));
             }
         }
     }
 
-    /// Solves block t of R x = v in place, given its row of R, with the smoothness rows at the step from t on.
+    /// Solves block t of R x = v in place, given its row of R, the blocks after it and the border, with the
+    /// smoothness rows at the step from t on.
     #[inline(always)]
     fn backward_block<const T: usize>(
         &mut self,
         layout: &Layout,
         t: usize,
         row: &[impl Entry<V>],
-        x: &mut [V],
+        now: &mut [V],
+        [next, border]: [&[V]; 2],
     ) {
         let (p, panel, chain) = (layout.block, layout.panel(), layout.chain);
-        let (x, border) = x.split_at_mut(layout.first_border());
-        let (now, next) = x[t * p..].split_at_mut(p);
         let (r, row) = row.split_at(triangle(p));
+        subtract_times(&row[panel - layout.border..], panel, border, now);
         if layout.stored {
             let blocks = layout.bandwidth.min(layout.points - 1 - t);
             let inner = blocks.min(chain - 1 - t) * p;
@@ -316,7 +315,6 @@ impl<V: Vector> Sweep<'_, V> {
                 *now -= *block;
             }
         }
-        subtract_times(&row[panel - layout.border..], panel, border, now);
         solve_upper::<V, T>(r, now);
     }
 
@@ -329,7 +327,7 @@ impl<V: Vector> Sweep<'_, V> {
         given: Option<&[V]>,
         x: &mut [V],
         correction: &mut [V],
-        probes: &mut [&mut [V]],
+        probes: &mut Probes<'_, V>,
         mut finish: impl FnMut(&mut Self, Range<usize>, &[V]),
     ) {
         let last = self.context.options.refinement();
@@ -344,7 +342,7 @@ impl<V: Vector> Sweep<'_, V> {
             } else {
                 self.forward::<T, P>(given, Some(x), correction);
                 self.border(correction);
-                self.back::<T, P>(x, Some(correction), &mut [], &mut finish);
+                self.back::<T, P>(x, Some(correction), &mut Probes::none(), &mut finish);
             }
         }
     }
@@ -357,7 +355,7 @@ impl<V: Vector> Sweep<'_, V> {
         &mut self,
         x: &mut [V],
         mut correction: Option<&mut [V]>,
-        probes: &mut [&mut [V]],
+        probes: &mut Probes<'_, V>,
         finish: &mut impl FnMut(&mut Self, Range<usize>, &[V]),
     ) {
         let layout = self.context.layout;
@@ -369,7 +367,7 @@ impl<V: Vector> Sweep<'_, V> {
             match &mut correction {
                 None => self.backward::<T, P>(range.clone(), x, probes),
                 Some(correction) => {
-                    self.backward::<T, P>(range.clone(), correction, &mut []);
+                    self.backward::<T, P>(range.clone(), correction, &mut Probes::none());
                     let of_chain = range.start * p..range.end.min(chain) * p;
                     add(&mut x[of_chain.clone()], &correction[of_chain]);
                 }
@@ -475,7 +473,7 @@ work! {
         sweep: &'a mut Sweep<'b, V>,
         range: Range<usize>,
         x: &'a mut [V],
-        probes: &'a mut [&'c mut [V]],
+        probes: &'a mut Probes<'c, V>,
     }
     with_numbers!(sweep.factor, |factor| {
         sweep.backward_inlined::<T, P>(factor, range, x, probes)
@@ -526,3 +524,4 @@ pub fn slack_cost(context: &Context<'_>) -> f64 {
 }
 
 mod chain;
+pub mod probe;

@@ -10,6 +10,7 @@ use super::pivots::Pivots;
 use super::points::Points;
 use super::square_root::{self, RowWindow};
 use super::staging::{Streams, TileSystems};
+use super::sweep::probe::{Probe, Probes};
 use super::sweep::{Factor, Room, Sweep};
 use super::tangent::{add_squared_defects, add_tangent};
 use super::variances::{CovarianceWindow, variances};
@@ -28,8 +29,10 @@ pub struct Scratch<V> {
     elimination: Elimination<V>,
     /// Diagonal of M, in the layout of the unknowns.
     whole: Vec<V>,
-    /// Adjoint g, tangent ż or the probe of the weakest pivot, in the layout of the unknowns.
+    /// Adjoint g or tangent ż, in the layout of the unknowns.
     direction: Vec<V>,
+    /// Probe of the weakest pivot, and of parts of a system that of the separators.
+    probes: [Probe<V>; 2],
     /// Right-hand side of M x = rhs.
     rhs: Vec<V>,
     /// Result of a step of refinement.
@@ -75,6 +78,7 @@ impl<V: Vector> Scratch<V> {
             },
             whole: zeros("factor", unknowns)?,
             direction: zeros("adjoint", unknowns)?,
+            probes: [Probe::new(layout)?, Probe::new(layout)?],
             rhs: zeros("right-hand side", unknowns)?,
             correction: zeros("refinement", unknowns)?,
             gradient: Gradient::new(layout)?,
@@ -178,8 +182,8 @@ struct Found<V> {
 }
 
 impl<V: Vector> Found<V> {
-    /// Returns the unknown whose pivot broke down in a lane, or is not certain, if one is, given the
-    /// uncertainty of the [`probe`](begin_probe).
+    /// Returns the unknown whose pivot broke down in a lane, or is not certain, if one is, given its
+    /// [`uncertainty`].
     fn broken(&self, lane: usize, uncertainty: V) -> Option<usize> {
         let weakest = self.pivots.weakest.unknown.lane(lane) as usize;
         let certain = is_certain(uncertainty.lane(lane));
@@ -216,15 +220,15 @@ impl<V: Vector> Tile<V> {
     }
 
     /// Factorizes and substitutes forward, in one sweep forward in time that assembles the rows block
-    /// by block. If rows follow growth, a march finds it before. The [`probe`](begin_probe) begins in
-    /// `direction`, its border being solved.
+    /// by block. If rows follow growth, a march finds it before. The probe of the weakest pivot begins, its
+    /// border being solved.
     #[inline(always)]
     fn eliminate<const T: usize, const P: usize>(
         &mut self,
         context: &Context<'_>,
         scratch: &mut Scratch<V>,
     ) -> Found<V> {
-        let Scratch { room, elimination, whole, direction, march, .. } = scratch;
+        let Scratch { room, elimination, whole, probes, march, .. } = scratch;
         if let Some(march) = march {
             march.point_scales(context, self.systems, room, &mut self.scales);
         }
@@ -240,8 +244,9 @@ impl<V: Vector> Tile<V> {
                 square_root::factorize(sweep, factor, window, &mut pivots, whole, v)
             }
         };
-        begin_probe(&pivots, direction);
-        sweep!(self, context, room).border_backward(direction);
+        let sweep = sweep!(self, context, room);
+        let solve = |border: &mut [V]| sweep.border_backward(border);
+        probes[0].begin(context.layout, pivots.weakest.unknown, whole, solve);
         Found { data, pivots }
     }
 
@@ -261,16 +266,17 @@ impl<V: Vector> Tile<V> {
             Some(_) => None,
         };
         let mut z = std::mem::take(&mut self.unknowns);
-        let Scratch { room, correction, direction: probe, whole, .. } = scratch;
+        let Scratch { room, correction, probes: [probe, _], whole, .. } = scratch;
         let mut sweep = sweep!(self, context, room);
         let streams = layout.solution_streams(systems, sink.origin);
         let store = |_: &mut Sweep<'_, V>, range: Range<usize>, z: &[V]| {
             sink.store(layout, &streams, range, z);
         };
         let (data, broken) = if let Some(found) = found {
-            sweep.border_backward(&mut z);
-            sweep.substitute::<T, P>(None, &mut z, correction, &mut [&mut *probe], store);
-            let uncertainty = uncertainty(layout, probe, whole);
+            sweep.border_backward(&mut z[layout.first_border()..]);
+            let mut probes = Probes { whole, of: std::slice::from_mut(probe) };
+            sweep.substitute::<T, P>(None, &mut z, correction, &mut probes, store);
+            let uncertainty = uncertainty(layout, probe.sum_of_squares());
             (found.data, std::array::from_fn(|lane| found.broken(lane, uncertainty)))
         } else {
             let data = sweep.solve::<T, P>(None, &mut z, correction, store);
@@ -314,7 +320,7 @@ impl<V: Vector> Tile<V> {
         self.load_cotangent(layout, cotangent, rhs);
         let mut target = Target::new(layout, self.systems, sink);
         let mut sweep = sweep!(self, context, room);
-        gradient.begin(live);
+        gradient.begin(layout, live);
         sweep.solve::<T, P>(Some(rhs), g, correction, |sweep, range, g| {
             sweep.room.points.load(context, self.systems, range.clone());
             gradient.add_range::<T, P>(sweep, range, z, g, &mut target);
@@ -468,44 +474,16 @@ impl<V: Vector> Tile<V> {
     }
 }
 
-/// Begins the probe x = R⁻¹e_k, k being the weakest pivot of each lane (relative to the diagonal of M):
-/// its border is to be solved first, and then its blocks backward.
-fn begin_probe<V: Vector>(pivots: &Pivots<V>, x: &mut [V]) {
-    x.fill(V::default());
-    for (lane, unknown) in pivots.weakest.unknown.to_array().into_iter().enumerate() {
-        let unknown = unknown as usize;
-        let mut unit = x[unknown].to_array();
-        unit[lane] = 1.0;
-        x[unknown] = V::from_array(unit);
-    }
-}
-
-/// Returns how uncertain the weakest pivot is, relative to it: the matrix may be singular to working
-/// precision though no pivot was lost. `x` is the [`probe`](begin_probe), `whole` the diagonal of M.
+/// Returns how uncertain the weakest pivot k of each lane is (relative to the diagonal of M): the matrix may be
+/// singular to working precision though no pivot was lost. `sum` is Σ_i M_ii x_i² of the probe x = R⁻¹e_k.
 ///
 /// The probe has xᵀMx = 1 and is large along the direction that M determines least. Rounding of M leaves
 /// an uncertainty of about ε Σ_i M_ii x_i² in xᵀMx, rounding of the rows one of ε √(Σ_i M_ii x_i²) in
 /// ‖WAx‖; where that reaches the order of 1, the pivot is noise.
 #[inline(always)]
-fn uncertainty<V: Vector>(layout: &Layout, x: &[V], whole: &[V]) -> V {
-    let sum = sum_of_squares(x, whole);
+fn uncertainty<V: Vector>(layout: &Layout, sum: V) -> V {
     let epsilon = V::splat(f64::EPSILON);
     if layout.square_root { epsilon * sum.sqrt() } else { epsilon * sum }
-}
-
-/// Returns Σ M_ii x_i².
-#[inline(always)]
-fn sum_of_squares<V: Vector>(x: &[V], whole: &[V]) -> V {
-    // Four sums, so that an addition need not wait for the one before. They do not begin with zero, so that
-    // none is subnormal where x has decayed.
-    let mut sums = [V::splat(2.0_f64.powi(-900)); 4];
-    for (x, whole) in x.chunks(4).zip(whole.chunks(4)) {
-        for (sum, (x, whole)) in sums.iter_mut().zip(x.iter().zip(whole)) {
-            // In this order, x² cannot overflow where M_ii x² does not.
-            *sum = sum.plus(*x * *whole, *x);
-        }
-    }
-    (sums[0] + sums[1]) + (sums[2] + sums[3])
 }
 
 /// Returns the norms whose squares are given, by family; NaN for a system that is not solved.

@@ -2,6 +2,7 @@
 //! block in registers: the same operations in the same order as for any size, and so the same bits.
 
 use super::Sweep;
+use super::probe::Probes;
 use crate::backend::cpu::block::Entry;
 use crate::backend::cpu::lanes::{Vector, unrolled};
 use crate::backend::cpu::layout::{Layout, triangle};
@@ -32,17 +33,15 @@ impl<V: Vector> Sweep<'_, V> {
         factor: &[E],
         range: Range<usize>,
         x: &mut [V],
-        probes: &mut [&mut [V]],
+        probes: &mut Probes<'_, V>,
     ) {
-        match (layout.opening && !E::SHARED, probes) {
-            (false, []) => self.backward_part::<T, P, 1, false>(layout, factor, range, [x]),
-            (false, [probe]) if !E::SHARED => {
-                self.backward_part::<T, P, 2, false>(layout, factor, range, [x, probe]);
+        match (layout.opening && !E::SHARED, probes.of.len()) {
+            (false, 0) => self.backward_part::<T, P, 1, false>(layout, factor, range, x, probes),
+            (false, 1) if !E::SHARED => {
+                self.backward_part::<T, P, 2, false>(layout, factor, range, x, probes);
             }
-            (true, []) => self.backward_part::<T, P, 1, true>(layout, factor, range, [x]),
-            (true, [probe, other]) => {
-                self.backward_part::<T, P, 3, true>(layout, factor, range, [x, probe, other]);
-            }
+            (true, 0) => self.backward_part::<T, P, 1, true>(layout, factor, range, x, probes),
+            (true, 2) => self.backward_part::<T, P, 3, true>(layout, factor, range, x, probes),
             _ => unreachable!("whole systems have one probe, parts of one two"),
         }
     }
@@ -101,24 +100,29 @@ impl<V: Vector> Sweep<'_, V> {
         }
     }
 
-    /// Solves for X vectors, of which all but the first are probes.
+    /// Solves for X vectors, x and the probes.
     #[inline(always)]
     fn backward_part<const T: usize, const P: usize, const X: usize, const PART: bool>(
         &mut self,
         layout: &Layout,
         factor: &[impl Entry<V>],
         range: Range<usize>,
-        x: [&mut [V]; X],
+        x: &mut [V],
+        Probes { whole, of: probes }: &mut Probes<'_, V>,
     ) {
-        let x = x.map(|x| x.as_chunks_mut::<P>().0);
+        let ((x, _), (whole, _)) = (x.as_chunks_mut::<P>(), whole.as_chunks::<P>());
         let (start, end) = (range.start.max(usize::from(PART)), range.end.min(layout.chain));
         let (mut next, mut border) = ([[V::default(); P]; X], [[V::default(); P]; X]);
-        for i in 0..X {
-            if end < layout.points {
-                next[i] = x[i][end];
-            }
+        if end < layout.points {
+            next[0] = x[end];
+        }
+        if PART {
+            border[0] = x[layout.points];
+        }
+        for i in 1..X {
+            next[i].copy_from_slice(&probes[i - 1].blocks[..P]);
             if PART {
-                border[i] = x[i][layout.points];
+                border[i].copy_from_slice(&probes[i - 1].border);
             }
         }
         for t in (start..end).rev() {
@@ -128,7 +132,15 @@ impl<V: Vector> Sweep<'_, V> {
             }
             let (r, panel) = rows_of::<_, P>(factor, layout, t);
             for which in 0..X {
-                let mut now = x[which][t];
+                let mut now = if which == 0 { x[t] } else { probes[which - 1].unit_block(t) };
+                // The border first, which need not wait for the block after this one.
+                if PART {
+                    for i in 0..P {
+                        for j in 0..P {
+                            now[i] = now[i].minus(panel[i][j].lanes(), border[which][j]);
+                        }
+                    }
+                }
                 if coupled {
                     let mut product = [V::default(); P];
                     for k in 0..P / T {
@@ -146,22 +158,17 @@ impl<V: Vector> Sweep<'_, V> {
                         now[i] -= product[i];
                     }
                 }
-                if PART {
-                    for i in 0..P {
-                        for j in 0..P {
-                            now[i] = now[i].minus(panel[i][j].lanes(), border[which][j]);
-                        }
-                    }
-                }
                 upper(r, &mut now);
-                if which > 0 {
-                    for i in 0..P {
-                        now[i] = now[i].without_remnants();
-                    }
+                if which == 0 {
+                    x[t] = now;
+                } else {
+                    probes[which - 1].finish(&mut now, &whole[t]);
                 }
                 next[which] = now;
-                x[which][t] = now;
             }
+        }
+        for i in 1..X {
+            probes[i - 1].blocks[..P].copy_from_slice(&next[i]);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The factor of a matrix that all systems of a batch share: one tile makes it, all substitute with it.
 
-use super::{Scratch, Tile, uncertainty};
+use super::{Probes, Scratch, Tile, uncertainty};
 use crate::backend::cpu::lanes::{LANES, Vector, work};
 use crate::backend::cpu::layout::{Context, Layout};
 use crate::backend::cpu::staging::TileSystems;
@@ -52,12 +52,13 @@ impl<V: Vector> Leader<V> {
         let Leader { tile, scratch, factor } = self;
         let found = tile.eliminate::<T, P>(context, scratch);
         let mut v = std::mem::take(&mut tile.unknowns);
-        let Scratch { room, direction: probe, whole, .. } = scratch;
+        let Scratch { room, probes: [probe, _], whole, .. } = scratch;
         let mut sweep = sweep!(tile, context, room);
         // The probe goes back beside a solution, which nobody reads here.
-        sweep.back::<T, P>(&mut v, None, &mut [&mut *probe], &mut |_, _, _| {});
+        let mut probes = Probes { whole, of: std::slice::from_mut(probe) };
+        sweep.back::<T, P>(&mut v, None, &mut probes, &mut |_, _, _| {});
         tile.unknowns = v;
-        factor.broken = found.broken(0, uncertainty(context.layout, probe, whole));
+        factor.broken = found.broken(0, uncertainty(context.layout, probe.sum_of_squares()));
         for (value, in_lanes) in factor.values.iter_mut().zip(&tile.factor) {
             *value = in_lanes.lane(0);
         }

@@ -5,7 +5,8 @@ use crate::backend::cpu::lanes::{LANES, Vector, work};
 use crate::backend::cpu::layout::{Context, Cut, Layout};
 use crate::backend::cpu::staging::TileSystems;
 use crate::backend::cpu::sweep::Sweep;
-use crate::backend::cpu::tile::{Found, Scratch, SolutionSink, Tile, sum_of_squares, uncertainty};
+use crate::backend::cpu::sweep::probe::Probes;
+use crate::backend::cpu::tile::{Found, Scratch, SolutionSink, Tile, uncertainty};
 use crate::error::Result;
 use crate::inputs::Inputs;
 use crate::options::Options;
@@ -161,7 +162,7 @@ impl<V: Vector> Part<V> {
         let wrong = found.data.to_array()[..lanes].iter().any(|lane| *lane != 0.0);
         self.found = Report { wrong, ..Report::default() };
         self.eliminated = Some(found);
-        self.scratch.correction.fill(V::default());
+        self.scratch.probes[1].clear();
     }
 
     #[inline(always)]
@@ -192,14 +193,12 @@ impl<V: Vector> Part<V> {
     ) {
         let mut x = std::mem::take(self.vector(which));
         let Part { layout, tile, scratch, places, found, .. } = self;
-        let Scratch { room, correction, direction, gradient, .. } = scratch;
+        let Scratch { room, correction, probes, whole, gradient, .. } = scratch;
         let mut sweep = sweep!(tile, context, room);
-        // The probe that elimination has begun is in the direction, that of the separators in the correction.
-        let probes = &mut [&mut correction[..], &mut direction[..]];
-        let (correction, probes) = match (which, corrects) {
-            (_, true) => (Some(&mut *probes[0]), &mut [][..]),
-            (Which::Unknowns, false) => (None, &mut probes[..]),
-            (_, false) => (None, &mut [][..]),
+        let correction = corrects.then_some(&mut correction[..]);
+        let probes = &mut match which {
+            Which::Unknowns if !corrects => Probes { whole, of: probes },
+            _ => Probes::none(),
         };
         match sink {
             Sink::Nothing => {
@@ -219,7 +218,7 @@ impl<V: Vector> Part<V> {
             Sink::Gradient(sink, live) => {
                 let mut lanes = [0.0; LANES];
                 lanes[..tile.systems.lanes()].fill(*live);
-                gradient.begin(V::from_array(lanes));
+                gradient.begin(layout, V::from_array(lanes));
                 let streams = layout.streams(*places, sink.origin);
                 let mut target = Target { sink, streams };
                 let z = &tile.unknowns;
@@ -242,11 +241,11 @@ impl<V: Vector> Part<V> {
     #[inline(always)]
     fn judge(&mut self) {
         let Part { layout, tile, scratch, eliminated, found, .. } = self;
-        let Scratch { correction, direction, whole, .. } = scratch;
+        let [of_weakest, of_separators] =
+            scratch.probes.each_ref().map(|probe| probe.sum_of_squares());
         let systems = tile.systems;
-        let sums = sum_of_squares(correction, whole).to_array();
-        found.probe = sums[..systems.lanes()].iter().sum();
-        let uncertainty = uncertainty(layout, direction, whole);
+        found.probe = of_separators.to_array()[..systems.lanes()].iter().sum();
+        let uncertainty = uncertainty(layout, of_weakest);
         let eliminated = eliminated.as_ref().expect("elimination comes first");
         found.broken = (0..systems.lanes()).find_map(|lane| {
             let unknown = eliminated.broken(lane, uncertainty)?;

@@ -92,16 +92,26 @@ impl Separators {
             }
         }
         self.factor.solve(&mut self.values);
-        self.scatter(halves, which);
+        self.scatter(halves, |part, i, left, right| {
+            let layout = part.layout;
+            let x = part.vector(which);
+            x[i] = left;
+            x[layout.first_border() + i] = left;
+            if let Some(right) = right {
+                x[layout.chain * layout.block + i] = right;
+            }
+        });
     }
 
-    /// Writes the values of the separators to the places before and after the chains.
-    fn scatter<V: Vector>(&self, halves: &mut [Half<V>], which: Which) {
+    /// Gives `put` every part, and the values i of the separators before and, if there are any, after its chains.
+    fn scatter<V: Vector>(
+        &self,
+        halves: &mut [Half<V>],
+        mut put: impl FnMut(&mut Part<V>, usize, V, Option<V>),
+    ) {
         let p = self.factor.shape().block;
         for (number, part) in halves.iter_mut().flat_map(|half| &mut half.parts).enumerate() {
-            let layout = part.layout;
-            let chunks = layout.chain < layout.points;
-            let x = part.vector(which);
+            let chunks = part.layout.chain < part.layout.points;
             for i in 0..p {
                 let (mut left, mut right) = ([0.0; LANES], [0.0; LANES]);
                 for lane in 0..LANES {
@@ -111,17 +121,13 @@ impl Separators {
                         right[lane] = self.values[(separator + 1) * p + i];
                     }
                 }
-                x[i] = V::from_array(left);
-                if chunks {
-                    x[layout.chain * p + i] = V::from_array(right);
-                }
-                x[layout.first_border() + i] = V::from_array(left);
+                put(part, i, V::from_array(left), chunks.then(|| V::from_array(right)));
             }
         }
     }
 
     /// Begins the probe x = R⁻¹e_k for the weakest pivot k among the separators, as in a tile, in the
-    /// corrections of the parts. Returns the unknown of the system whose pivot broke down, or else, as an
+    /// second probe of each part. Returns the unknown of the system whose pivot broke down, or else, as an
     /// error, that of k. Zero stands for what has decayed: Σ M_ii x_i² is at least one.
     pub fn begin_probe<V: Vector>(
         &mut self,
@@ -146,7 +152,13 @@ impl Separators {
             }
         }
         self.of_probe = self.values.iter().zip(&self.whole).map(|(x, whole)| whole * x * x).sum();
-        self.scatter(halves, Which::Correction);
+        self.scatter(halves, |part, i, left, right| {
+            let probe = &mut part.scratch.probes[1];
+            probe.border[i] = left;
+            if let Some(right) = right {
+                probe.blocks[i] = right;
+            }
+        });
         Err(unknown(weakest))
     }
 
