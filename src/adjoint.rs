@@ -120,10 +120,10 @@ impl<T: Real> Gradients<T> {
 
     /// Allocates the gradients of the inputs, unless they are there.
     pub(crate) fn grow(&mut self, shape: &ProblemShape) -> Result<()> {
-        let all = self.inputs.as_mut().zip(shape.layouts());
+        let all = self.inputs.as_mut().zip(shape.inputs());
         Inputs::NAMES
             .zip(all)
-            .try_map(|(name, (gradient, layout))| grow(name, layout.total(shape.batch), gradient))
+            .try_map(|(name, (gradient, axes))| grow(name, axes.iter().product(), gradient))
             .map(drop)
     }
 }
@@ -222,9 +222,10 @@ pub(crate) fn broken_tangent<T: Real>(
     shape: &ProblemShape,
     system: usize,
 ) -> Option<&'static str> {
-    let given = TANGENTS.zip(tangents.zip(shape.layouts())).into_iter();
-    let mut broken = given.filter(|(_, (tangent, layout))| {
-        tangent.is_some_and(|tangent| !are_finite(layout.part(tangent, system, 1)))
+    let places = shape.places().zip(shape.layouts());
+    let given = TANGENTS.zip(tangents.zip(places)).into_iter();
+    let mut broken = given.filter(|(_, (tangent, (places, layout)))| {
+        tangent.is_some_and(|tangent| !are_finite(&tangent[places.of(system)..][..layout.values]))
     });
     broken.next().map(|(argument, _)| argument)
 }

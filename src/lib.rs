@@ -24,7 +24,7 @@
 //! | `E` | equations per point |
 //! | `I`, `J` | points with initial values, and how many derivatives are given there |
 //!
-//! Arrays are dense and row-major:
+//! Arrays are dense and row-major, unless an input is lent with strides ([`View::strided`]):
 //!
 //! | array | shape |
 //! |---|---|
@@ -34,7 +34,8 @@
 //! | steps | (B or 1, N−1 or 1\[, K or 1\]) |
 //! | solution | (B, N, K, Q) |
 //!
-//! An axis of length 1 is shared; its gradient is the sum over the axis.
+//! An axis of length 1 is shared; its gradient is the sum over the axis. In place of the axis of the batch,
+//! inputs may have several ([`ProblemBuilder`]), and share some of them and not others.
 //!
 //! # Parts
 //!

@@ -4,46 +4,80 @@ mod builder;
 
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
-use crate::shape::ProblemShape;
+use crate::shape::{Places, ProblemShape};
 
 pub use builder::ProblemBuilder;
 
-/// A borrowed dense row-major array: its shape and its values.
+/// A borrowed array: its shape, its values, and how these lie.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a, T> {
     /// Length of each axis.
     pub shape: &'a [usize],
-    /// The values in row-major order, as many as the product of the axes.
+    /// Distance from one value to the next along each axis, in values; `None` if the array lies row-major and
+    /// without gaps.
+    pub strides: Option<&'a [isize]>,
+    /// The values, from the first one on: as many as the product of the axes if there are no strides, else
+    /// as many as the axes reach.
     pub data: &'a [T],
 }
 
 impl<'a, T> View<'a, T> {
-    /// Makes a view of a shape and its values; the number of values is checked where the view is
-    /// used.
+    /// Makes a view of a shape and its values, in row-major order; the number of values is checked where
+    /// the view is used.
     pub fn new(shape: &'a [usize], data: &'a [T]) -> Self {
-        View { shape, data }
+        View { shape, strides: None, data }
     }
 
-    /// Makes a view of an `ndarray` array of any rank that lies row-major and without gaps.
+    /// Makes a view of values that lie this far from each other along each axis, none of it negative; where
+    /// the view is used, it is checked that they lie within `data`. Along an axis of the batch, of the points
+    /// or of the states of steps, a stride of 0 shares the values, as an axis of length 1 does; the gradient
+    /// has length 1 there.
+    ///
+    /// ```
+    /// use mechanistic::{Options, Problem, Solver, View};
+    ///
+    /// // u' + c u = 0 for two systems, whose coefficients lie step first: (N, B) = (3, 2), each (1, u').
+    /// let c = [1.0, 1.0, 2.0, 1.0, 1.5, 1.0, 2.5, 1.0, 2.0, 1.0, 3.0, 1.0];
+    /// let problem = Problem::builder()
+    ///     .coefficients(View::strided(&[2, 3, 1, 1, 2], &[2, 4, 2, 2, 1], &c))
+    ///     .rhs(View::new(&[1, 1, 1], &[0.0]))
+    ///     .initial_values(View::new(&[1, 1, 1, 1], &[1.0]))
+    ///     .steps(View::new(&[1, 1], &[0.1]))
+    ///     .build()?;
+    /// let mut solver = Solver::new(problem.shape(), &Options::default())?;
+    /// let solution = solver.solve(&problem)?;
+    /// assert!(solution.at(0, 2, 0, 0) > solution.at(1, 2, 0, 0));
+    /// # Ok::<(), mechanistic::Error>(())
+    /// ```
+    pub fn strided(shape: &'a [usize], strides: &'a [isize], data: &'a [T]) -> Self {
+        View { shape, strides: Some(strides), data }
+    }
+
+    /// Makes a view of an `ndarray` array of any rank that lies without gaps, in any order of its axes.
     ///
     /// # Errors
-    /// [`Error::Argument`] for an array that lies otherwise (transposed, or a slice with gaps):
-    /// `as_standard_layout` copies it into this form.
+    /// [`Error::Argument`] for an array that lies otherwise (a slice with gaps, or with an axis reversed):
+    /// `as_standard_layout` copies it into row-major form.
     #[cfg(feature = "ndarray")]
     pub fn of<S, D>(array: &'a ndarray::ArrayBase<S, D>) -> Result<Self>
     where
         S: ndarray::Data<Elem = T>,
         D: ndarray::Dimension,
     {
-        let data = array.as_slice().ok_or_else(|| {
+        if let Some(data) = array.as_slice() {
+            return Ok(View::new(array.shape(), data));
+        }
+        let reversed = array.strides().iter().any(|&stride| stride < 0);
+        let data = array.as_slice_memory_order().filter(|_| !reversed).ok_or_else(|| {
             let message = format!(
-                "an array of shape {:?} does not lie row-major and without gaps; \
-                 `as_standard_layout` copies it into this form",
-                array.shape()
+                "an array of shape {:?} with strides {:?} has gaps or a reversed axis; \
+                 `as_standard_layout` copies it into row-major form",
+                array.shape(),
+                array.strides()
             );
             Error::argument("array", message)
         })?;
-        Ok(View { shape: array.shape(), data })
+        Ok(View::strided(array.shape(), array.strides(), data))
     }
 }
 
@@ -53,6 +87,8 @@ impl<'a, T> View<'a, T> {
 pub struct Problem<'a, T> {
     shape: ProblemShape,
     pub(crate) inputs: Inputs<&'a [T]>,
+    /// Where the values lie in the inputs.
+    pub(crate) places: Inputs<Places>,
 }
 
 impl<'a, T> Problem<'a, T> {
@@ -76,9 +112,10 @@ impl<'a, T> Problem<'a, T> {
         ProblemBuilder::default()
     }
 
-    /// Makes a problem of this shape from its inputs, whose lengths the caller has checked.
+    /// Makes a problem of this shape from its inputs, which lie row-major and whose lengths the caller has
+    /// checked.
     pub(crate) fn from_parts(shape: &ProblemShape, inputs: Inputs<&'a [T]>) -> Self {
-        Problem { shape: shape.clone(), inputs }
+        Problem { shape: shape.clone(), inputs, places: shape.places() }
     }
 
     /// Turns this into the problem of a solution with `extra` derivatives beyond the order of the
@@ -120,7 +157,10 @@ mod tests {
         assert_eq!((view.shape, view.data.len()), (&[3, 4][..], 12));
         let rows = array.slice(s![1.., ..]);
         assert_eq!(View::of(&rows).unwrap().shape, [2, 4]);
-        for gaps in [array.t(), array.slice(s![.., ..2])] {
+        let transposed = array.t();
+        let view = View::of(&transposed).unwrap();
+        assert_eq!((view.shape, view.strides), (&[4, 3][..], Some(&[1, 4][..])));
+        for gaps in [array.slice(s![.., ..2]), array.slice(s![..;-1, ..])] {
             let message = View::of(&gaps).unwrap_err().to_string();
             assert!(message.contains("as_standard_layout"), "{message}");
         }

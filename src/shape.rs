@@ -1,7 +1,14 @@
 //! The sizes of a batch of problems, in the letters of the crate's front page.
 
+mod batch;
+mod places;
+
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
+
+pub(crate) use batch::leading_axes;
+use batch::{PartlyShared, flatten};
+pub(crate) use places::{Axis, Places, row_major};
 
 /// The sizes of a [`Problem`](crate::Problem): those of the batch, and the extents of each input,
 /// in which an axis of length 1 is shared.
@@ -22,6 +29,8 @@ pub struct ProblemShape {
     pub(crate) initial_values: [usize; 4],
     /// Extents of the steps, (B or 1, N−1 or 1, K or 1).
     pub(crate) steps: [usize; 3],
+    /// Which axes of the batch are shared by which inputs, if an input shares some and not others.
+    pub(crate) partly: Option<Box<PartlyShared>>,
 }
 
 /// The most derivatives that a solution may carry beyond the order of its equation.
@@ -34,11 +43,25 @@ impl ProblemShape {
     /// has Q = Qc derivatives; [`with_extra_derivatives`](Self::with_extra_derivatives) makes it
     /// more.
     ///
+    /// The batch may have several axes: every input then has as many leading axes as the coefficients, of
+    /// full length or 1 each, and B is the product of the longest.
+    ///
     /// # Errors
     /// [`Error::Shape`] names the array that does not fit, [`Error::Argument`] is for an empty
-    /// batch or fewer than two points, [`Error::OutOfMemory`] for sizes beyond any memory.
+    /// batch, one with another number of systems than its axes, or fewer than two points,
+    /// [`Error::OutOfMemory`] for sizes beyond any memory.
     pub fn new(batch: usize, points: usize, inputs: Inputs<&[usize]>) -> Result<Self> {
-        Self::checked_parts(batch, points, 0, inputs)
+        Self::of_axes(&leading_axes(Some(batch), inputs)?, points, inputs)
+    }
+
+    /// Makes the shape of a batch whose leading axes have these lengths.
+    pub(crate) fn of_axes(axes: &[usize], points: usize, inputs: Inputs<&[usize]>) -> Result<Self> {
+        if let [batch] = *axes {
+            return Self::checked_parts(batch, points, 0, inputs, None);
+        }
+        let (flat, partly) = flatten(axes, inputs)?;
+        let batch = axes.iter().product();
+        Self::checked_parts(batch, points, 0, flat.as_ref().map(|shape| &shape[..]), partly)
     }
 
     /// Returns the shape of the same inputs for a solution with `extra` derivatives beyond the order of
@@ -55,6 +78,7 @@ impl ProblemShape {
         points: usize,
         extra: usize,
         Inputs { coefficients, rhs, initial_values, steps }: Inputs<&[usize]>,
+        partly: Option<Box<PartlyShared>>,
     ) -> Result<Self> {
         if batch == 0 {
             return Err(Error::argument("batch", "there must be at least one system"));
@@ -67,7 +91,9 @@ impl ProblemShape {
             let message = format!("at most {MOST_EXTRA_DERIVATIVES} are possible, got {extra}");
             return Err(Error::argument("extra_derivatives", message));
         }
-        let (b, n, s) = (batch, points, points - 1);
+        let (n, s) = (points, points - 1);
+        // The numbers of systems that the inputs have values of, unless all systems share them.
+        let own = partly.as_ref().map_or(Inputs::from([batch; 4]), |partly| partly.systems());
         let fits = |axis: usize, full: usize| axis == full || axis == 1;
         let mismatch = |argument: &str, expected: String, actual: &[usize]| Error::Shape {
             argument: argument.into(),
@@ -79,6 +105,7 @@ impl ProblemShape {
             let expected = "(B or 1, N or 1, E, K, Qc)".to_owned();
             return Err(mismatch("coefficients", expected, coefficients));
         };
+        let b = own.coefficients;
         if !fits(cb, b) || !fits(cn, n) || e == 0 || k == 0 || columns < 2 {
             let expected = format!(
                 "(B or 1, N or 1, E, K, Qc) = ({b} or 1, {n} or 1, at least 1, at least 1, at least 2)"
@@ -88,6 +115,7 @@ impl ProblemShape {
         let &[rb, rn, re] = rhs else {
             return Err(mismatch("rhs", "(B or 1, N or 1, E)".into(), rhs));
         };
+        let b = own.rhs;
         if !fits(rb, b) || !fits(rn, n) || re != e {
             let expected = format!("(B or 1, N or 1, E) = ({b} or 1, {n} or 1, {e})");
             return Err(mismatch("rhs", expected, rhs));
@@ -96,6 +124,7 @@ impl ProblemShape {
             return Err(mismatch("initial_values", "(B or 1, I, K, J)".into(), initial_values));
         };
         let q = columns.saturating_add(extra);
+        let b = own.initial_values;
         if !fits(ib, b) || i > n || ik != k || j > q {
             let expected = format!("(B or 1, I, K, J) = ({b} or 1, at most {n}, {k}, at most {q})");
             return Err(mismatch("initial_values", expected, initial_values));
@@ -108,6 +137,7 @@ impl ProblemShape {
                 return Err(mismatch("steps", expected, steps));
             }
         };
+        let b = own.steps;
         if !fits(sb, b) || !fits(sn, s) || !fits(sk, k) {
             let expected = format!("(B or 1, N-1 or 1, K or 1) = ({b} or 1, {s} or 1, {k} or 1)");
             return Err(mismatch("steps", expected, steps));
@@ -120,6 +150,7 @@ impl ProblemShape {
             rhs: [rb, rn, re],
             initial_values: [ib, i, ik, j],
             steps: [sb, sn, sk],
+            partly,
         };
         shape.check_size()?;
         Ok(shape)
@@ -127,13 +158,14 @@ impl ProblemShape {
 
     /// Checks a shape whose fields may contradict each other and returns it.
     pub(crate) fn checked(&self) -> Result<Self> {
-        Self::checked_parts(self.batch, self.points, self.extra_derivatives, self.inputs())
+        let (inputs, partly) = (self.inputs(), self.partly.clone());
+        Self::checked_parts(self.batch, self.points, self.extra_derivatives, inputs, partly)
     }
 
     /// Returns the bytes of the results in `T`: the solution, its tangent or variances, and the
     /// gradients.
     pub(crate) fn result_bytes<T>(&self) -> usize {
-        let inputs = self.layouts().into_iter().map(|input| input.total(self.batch));
+        let inputs = self.inputs().into_iter().map(|axes| axes.iter().product());
         let solution = self.batch.saturating_mul(self.points.saturating_mul(self.block()));
         let values = inputs.fold(solution.saturating_mul(2), usize::saturating_add);
         values.saturating_mul(size_of::<T>())
@@ -175,7 +207,9 @@ impl ProblemShape {
         self.extra_derivatives
     }
 
-    /// Returns the extents of each input; an axis of length 1 is shared.
+    /// Returns the extents of each input; an axis of length 1 is shared. The first is the number of systems
+    /// that have values of their own: B or 1, or in between where the batch has several axes and the input
+    /// shares some of them. A gradient has as many values as these extents tell.
     pub fn inputs(&self) -> Inputs<&[usize]> {
         Inputs {
             coefficients: &self.coefficients,
@@ -267,6 +301,9 @@ impl ProblemShape {
                 parts.push(format!("{name} {own:?}, the problem has {others:?}"));
             }
         }
+        if parts.is_empty() {
+            parts.push("other axes of the batch that inputs share".into());
+        }
         format!("the solver was made for {}", parts.join("; for "))
     }
 
@@ -291,6 +328,58 @@ impl ProblemShape {
             steps: InputLayout::new(sb, sn * sk, [stride(sn, sk), stride(sk, 1), 0]),
         }
     }
+
+    /// Returns which inputs share some axes of the batch and not others.
+    pub(crate) fn partly_shared(&self) -> Inputs<bool> {
+        self.partly.as_ref().map_or(Inputs::default(), |partly| partly.inputs())
+    }
+
+    /// Returns the shape of the same problem where what is partly shared has values for every system.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn expanded(&self) -> Self {
+        let mut shape = ProblemShape { partly: None, ..self.clone() };
+        let firsts = Inputs {
+            coefficients: &mut shape.coefficients[0],
+            rhs: &mut shape.rhs[0],
+            initial_values: &mut shape.initial_values[0],
+            steps: &mut shape.steps[0],
+        };
+        for (first, partly) in firsts.zip(self.partly_shared()) {
+            if partly {
+                *first = self.batch;
+            }
+        }
+        shape
+    }
+
+    /// Returns the places of the inputs' values in arrays that lie row-major and without gaps, as gradients
+    /// do.
+    pub(crate) fn places(&self) -> Inputs<Places> {
+        let axes = self.inputs().map(row_major);
+        let of_partly = self
+            .partly
+            .as_ref()
+            .map(|partly| partly.axes(self.inputs().map(|extents| extents[1..].iter().product())));
+        let of_partly = of_partly.map_or(Inputs::default(), |axes| axes.map(Some));
+        axes.zip(of_partly).zip(FIRST_INNER).map(|((axes, of_partly), first)| {
+            let inner = inner_axes(first, &axes[1..]);
+            match of_partly {
+                Some(batch) => Places::new(batch, inner),
+                None => Places::new([Axis { extent: self.batch, ..axes[0] }], inner),
+            }
+        })
+    }
+}
+
+/// The axis of [`Places`] that is the first one of a system in each input: initial values have no time.
+pub(crate) const FIRST_INNER: Inputs<usize> =
+    Inputs { coefficients: 0, rhs: 0, initial_values: 1, steps: 0 };
+
+/// Returns the axes of a system as [`Places`] has them, given those that the input has, from `first` on.
+pub(crate) fn inner_axes(first: usize, axes: &[Axis]) -> [Axis; 4] {
+    let mut inner = [Axis { extent: 1, stride: 0 }; 4];
+    inner[first..][..axes.len()].copy_from_slice(axes);
+    inner
 }
 
 /// The place of the values of one input in its array, as strides, which are 0 along shared axes.

@@ -1,9 +1,11 @@
 //! The builder that makes a problem from its arrays, each given by its name.
 
+use smallvec::SmallVec;
+
 use super::{Problem, View, check_length};
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
-use crate::shape::ProblemShape;
+use crate::shape::{Axis, FIRST_INNER, Places, ProblemShape, inner_axes, leading_axes, row_major};
 
 /// A builder that makes a [`Problem`] from its arrays, given one by one; [`Problem::builder`]
 /// returns an empty one.
@@ -12,6 +14,10 @@ use crate::shape::ProblemShape;
 /// points, [`points`](Self::points) must say how many there are; [`batch`](Self::batch) is needed
 /// only for several systems with the same inputs; it checks the shapes against the number.
 /// Afterwards [`Problem::with_extra_derivatives`] makes the default rows of fourth order.
+///
+/// The batch may have several axes in place of one: every array then has as many leading axes as the
+/// coefficients, each of full length or 1, and B is the product of the full lengths. An array may share some of
+/// them and not others; its gradient has its own shape.
 #[derive(Clone, Debug)]
 pub struct ProblemBuilder<'a, T> {
     batch: Option<usize>,
@@ -86,44 +92,115 @@ impl<'a, T> ProblemBuilder<'a, T> {
             view.ok_or_else(|| Error::argument(name, "must be given"))
         };
         let coefficients = given("coefficients", self.coefficients)?;
-        let states = coefficients.shape.get(3).copied().unwrap_or(1);
-        let none = [1, 0, states, 0];
-        let initial_values = match self.initial_values {
-            Some(View { shape, data }) => (shape, data),
-            None => (&none[..], &[][..]),
-        };
+        let states = coefficients.shape.iter().nth_back(1).copied().unwrap_or(1);
+        let leading = coefficients.shape.len().saturating_sub(4).max(1);
+        let none = [&vec![1; leading][..], &[0, states, 0]].concat();
         let (rhs, steps) = (given("rhs", self.rhs)?, given("steps", self.steps)?);
-        let inputs = Inputs {
-            coefficients: (coefficients.shape, coefficients.data),
-            rhs: (rhs.shape, rhs.data),
-            initial_values,
-            steps: (steps.shape, steps.data),
+        let (given, of_initial) = match self.initial_values {
+            Some(View { shape, strides, data }) => ((shape, strides), data),
+            None => ((&none[..], None), &[][..]),
         };
-        for (name, (shape, data)) in Inputs::NAMES.zip(inputs) {
-            check_length(name, shape, data.len())?;
-        }
-        let shapes = inputs.map(|(shape, _)| shape);
-        let batch = self.batch.unwrap_or_else(|| {
-            shapes.into_iter().filter_map(|shape| shape.first()).copied().max().unwrap_or(1)
-        });
-        let points = match self.points.or_else(|| told_points(shapes)) {
+        let data = Inputs {
+            coefficients: coefficients.data,
+            rhs: rhs.data,
+            initial_values: of_initial,
+            steps: steps.data,
+        };
+        let forms = Inputs {
+            coefficients: (coefficients.shape, coefficients.strides),
+            rhs: (rhs.shape, rhs.strides),
+            initial_values: given,
+            steps: (steps.shape, steps.strides),
+        };
+        let all = Inputs::NAMES.zip(forms.zip(data.map(<[T]>::len)));
+        let axes =
+            all.try_map(|(name, ((shape, strides), len))| axes_of(name, shape, strides, len))?;
+        let shapes = forms.map(|(shape, _)| shape);
+        let batch = leading_axes(self.batch, shapes)?;
+        let points = match self.points.or_else(|| told_points(batch.len(), shapes)) {
             Some(points) => points,
             None => {
                 // An array of the wrong rank tells no N either: that is what is said then.
-                let initial_points = shapes.initial_values.get(1).copied().unwrap_or(0);
-                ProblemShape::new(batch, initial_points.max(2), shapes)?;
+                let initial_points = shapes.initial_values.get(batch.len()).copied().unwrap_or(0);
+                ProblemShape::of_axes(&batch, initial_points.max(2), shapes)?;
                 let message = "all inputs are shared by the time points: say how many there are";
                 return Err(Error::argument("points", message));
             }
         };
-        let shape = ProblemShape::new(batch, points, shapes)?;
-        Ok(Problem::from_parts(&shape, inputs.map(|(_, data)| data)))
+        let shape = ProblemShape::of_axes(&batch, points, shapes)?;
+        if forms.into_iter().all(|(_, strides)| strides.is_none()) {
+            return Ok(Problem::from_parts(&shape, data));
+        }
+        // An axis that an array shares by a stride of 0 has length 1 in the shape of the problem.
+        let axes = axes.zip(SHARABLE).map(|(mut axes, sharable)| {
+            let sharable = axes.iter_mut().take(batch.len() + sharable);
+            sharable.filter(|axis| axis.stride == 0).for_each(|axis| axis.extent = 1);
+            axes
+        });
+        let extents = |axes: &SmallVec<[Axis; 6]>| axes.iter().map(|axis| axis.extent).collect();
+        let shapes: Inputs<Vec<usize>> = axes.as_ref().map(extents);
+        let shape = ProblemShape::of_axes(&batch, points, shapes.as_ref().map(|axes| &axes[..]))?;
+        let places = axes.zip(FIRST_INNER).map(|(axes, first)| {
+            let (leading, inner) = axes.split_at(batch.len());
+            let leading = leading.iter().zip(&batch);
+            let leading = leading.map(|(axis, &extent)| Axis { extent, ..*axis });
+            Places::new(leading, inner_axes(first, inner))
+        });
+        Ok(Problem { shape, inputs: data, places })
     }
 }
 
-/// Returns N if it can be read off an array: off the first one whose axis of time is not shared.
-fn told_points(Inputs { coefficients, rhs, steps, .. }: Inputs<&[usize]>) -> Option<usize> {
-    let points = |shape: &[usize]| shape.get(1).copied().filter(|&points| points != 1);
+/// How many of the axes of a system may be shared by a stride of 0: those of time and of the states of steps.
+const SHARABLE: Inputs<usize> = Inputs { coefficients: 1, rhs: 1, initial_values: 0, steps: 2 };
+
+/// Returns the axes of an array after checking that its values lie within the `len` of its data. Axes of length
+/// 1 have the stride 0.
+fn axes_of(
+    argument: &str,
+    shape: &[usize],
+    strides: Option<&[isize]>,
+    len: usize,
+) -> Result<SmallVec<[Axis; 6]>> {
+    let Some(strides) = strides else {
+        check_length(argument, shape, len)?;
+        return Ok(row_major(shape));
+    };
+    let wrong = |what: String| {
+        let message = format!("shape {shape:?} with strides {strides:?}{what}");
+        Error::argument(argument, message)
+    };
+    if strides.len() != shape.len() {
+        return Err(wrong(": one for each axis is expected".into()));
+    }
+    if shape.contains(&0) {
+        // There are no values that could lie somewhere.
+        return Ok(row_major(shape));
+    }
+    let axis = |(&extent, &stride): (&usize, &isize)| match usize::try_from(stride) {
+        _ if extent == 1 => Ok(Axis { extent, stride: 0 }),
+        Ok(stride) => Ok(Axis { extent, stride }),
+        Err(_) => Err(wrong(": a stride is negative".into())),
+    };
+    let axes: SmallVec<[Axis; 6]> = shape.iter().zip(strides).map(axis).collect::<Result<_>>()?;
+    let last = axes.iter().try_fold(0usize, |last, axis: &Axis| {
+        last.checked_add((axis.extent - 1).checked_mul(axis.stride)?)
+    });
+    if last.is_some_and(|last| last < len) {
+        return Ok(axes);
+    }
+    let reach = last.map_or("more values than can be counted".to_owned(), |last| {
+        format!("{} values", last.saturating_add(1))
+    });
+    Err(wrong(format!(" spans {reach}, the array has {len}")))
+}
+
+/// Returns N if it can be read off an array: off the first one whose axis of time, after the leading ones, is
+/// not shared.
+fn told_points(
+    leading: usize,
+    Inputs { coefficients, rhs, steps, .. }: Inputs<&[usize]>,
+) -> Option<usize> {
+    let points = |shape: &[usize]| shape.get(leading).copied().filter(|&points| points != 1);
     points(coefficients)
         .or_else(|| points(rhs))
         .or_else(|| points(steps).map(|steps| steps.saturating_add(1)))

@@ -41,16 +41,17 @@ pub fn compare_with_initial_values<T: Real>(
 
 /// Returns the largest defect of the initial values of a state, relative to their size max_j h^j |x_j|.
 fn initial_defect<T: Real>(problem: &Problem<'_, T>, system: usize, z: &[T]) -> f64 {
-    let (shape, layouts) = (problem.shape(), problem.shape().layouts());
+    let shape = problem.shape();
     let (q, given) = (shape.derivatives(), shape.initial_derivatives());
-    let steps = layouts.steps.part(problem.inputs.steps, system, 1);
-    let first = steps[..shape.steps[2]].iter().map(|step| step.to_double());
+    let steps = problem.places.steps.of_values(system).take(shape.steps[2]);
+    let first = steps.map(|place| problem.inputs.steps[place].to_double());
     let step = first.sum::<f64>() / shape.steps[2] as f64;
-    let values = layouts.initial_values.part(problem.inputs.initial_values, system, 1);
-    let of_state = |(k, values): (usize, &[T])| {
+    let mut values = problem.places.initial_values.of_values(system);
+    let of_state = |k: usize| {
         let (mut missed, mut size) = (0.0_f64, 0.0_f64);
         let mut power = 1.0;
-        for (z, value) in z[k * q..].iter().zip(values) {
+        for (z, place) in z[k * q..].iter().zip(values.by_ref().take(given)) {
+            let value = problem.inputs.initial_values[place];
             missed = missed.max(power * (z.to_double() - value.to_double()).abs());
             size = size.max(power * value.to_double().abs());
             power *= step;
@@ -65,7 +66,7 @@ fn initial_defect<T: Real>(problem: &Problem<'_, T>, system: usize, z: &[T]) -> 
         }
         missed / size.max(LEAST_INITIAL * largest)
     };
-    values.chunks_exact(given).enumerate().map(of_state).fold(0.0, f64::max)
+    (0..shape.states()).map(of_state).fold(0.0, f64::max)
 }
 
 /// Returns the largest magnitude of the values that are `apart`, from the first on.

@@ -6,5 +6,6 @@ mod inverse;
 mod misuse;
 mod one_matrix;
 mod reproducible;
+mod strides;
 #[path = "../support/mod.rs"]
 mod support;

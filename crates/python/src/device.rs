@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mechanistic::cuda::{CudaDevice, DeviceArray, DeviceSolver, Values};
 use mechanistic::{Device, Error, Inputs, Options, Plan, ProblemShape, Real, Result, Status};
 
-use crate::factored::{Addresses, Factored, Pair, Results};
+use crate::factored::{Addresses, Arrays, Factored, Pair, Results};
 use crate::memory::lent;
 use crate::pool::{Held, Pooled};
 
@@ -30,14 +30,14 @@ pub fn solve<T: Real>(
     (device, stream, wait): Place,
     shape: &ProblemShape,
     options: &Options,
-    inputs: Addresses,
+    inputs: Arrays<'_>,
     [values, epsilon, status]: Results,
 ) -> Result<(Box<dyn Factored>, usize)>
 where
     DeviceSolver<T>: Pooled,
 {
     let gpu = Device::cuda(device)?.gpu()?.clone();
-    let arrays = of_inputs::<T>(&gpu, shape, inputs)?;
+    let arrays = of_inputs::<T>(&gpu, shape, inputs.row_major()?)?;
     let numbers = shape.solution().iter().product();
     let mut values = lent(&gpu, "solution", values, numbers)?;
     let mut epsilon = lent(&gpu, "epsilon", epsilon, shape.batch())?;
@@ -96,14 +96,14 @@ where
     fn vjp(
         &mut self,
         stream: usize,
-        inputs: Addresses,
+        inputs: Arrays<'_>,
         [values, epsilon]: Pair,
         targets: Addresses,
     ) -> Result<()> {
         let OnDevice { held: Held { solver, .. }, gpu, captured, .. } = self;
         *captured |= is_captured(gpu, stream)?;
         let shape = solver.shape().clone();
-        let arrays = of_inputs::<T>(gpu, &shape, inputs)?;
+        let arrays = of_inputs::<T>(gpu, &shape, inputs.row_major()?)?;
         let numbers = shape.solution().iter().product();
         let values = lent(gpu, "cotangent", values, numbers)?;
         let epsilon = given(gpu, "cotangent of epsilon", epsilon, shape.batch())?;
@@ -117,14 +117,14 @@ where
     fn jvp(
         &mut self,
         stream: usize,
-        inputs: Addresses,
+        inputs: Arrays<'_>,
         tangents: Addresses,
         [values, epsilon]: Pair,
     ) -> Result<()> {
         let OnDevice { held: Held { solver, .. }, gpu, captured, .. } = self;
         *captured |= is_captured(gpu, stream)?;
         let shape = solver.shape().clone();
-        let arrays = of_inputs::<T>(gpu, &shape, inputs)?;
+        let arrays = of_inputs::<T>(gpu, &shape, inputs.row_major()?)?;
         let directions = of_inputs::<T>(gpu, &shape, tangents)?;
         let numbers = shape.solution().iter().product();
         let mut values = lent(gpu, "tangent", values, numbers)?;
@@ -139,14 +139,14 @@ where
     fn inverse(
         &mut self,
         stream: usize,
-        inputs: Addresses,
+        inputs: Arrays<'_>,
         [values, epsilon]: Pair,
         results: Pair,
     ) -> Result<()> {
         let OnDevice { held: Held { solver, .. }, gpu, captured, .. } = self;
         *captured |= is_captured(gpu, stream)?;
         let shape = solver.shape().clone();
-        let arrays = of_inputs::<T>(gpu, &shape, inputs)?;
+        let arrays = of_inputs::<T>(gpu, &shape, inputs.row_major()?)?;
         let numbers = shape.solution().iter().product();
         let values = lent(gpu, "cotangent", values, numbers)?;
         let epsilon = given(gpu, "cotangent of epsilon", epsilon, shape.batch())?;

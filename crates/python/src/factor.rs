@@ -13,7 +13,7 @@ use pyo3::types::PyDict;
 use crate::device::{self, Place};
 use crate::errors::exception;
 use crate::factored::{
-    Addresses, Factored, Pair, Results, Sizes, describe_failures, problem_shape,
+    Addresses, Arrays, Factored, Pair, Results, Sizes, Strides, describe_failures, problem_shape,
 };
 use crate::host;
 use crate::options::SolveOptions;
@@ -83,6 +83,11 @@ impl Factor {
         })
     }
 
+    /// Returns the inputs at these addresses.
+    fn arrays<'a>(&'a self, addresses: Addresses, strides: &'a Option<Strides>) -> Arrays<'a> {
+        Arrays { sizes: &self.0.sizes, addresses, strides: strides.as_ref() }
+    }
+
     /// Hands the solver, and the stream of the caller, to `work` on the threads for a problem of this size.
     fn compute<R: Send>(
         &self,
@@ -121,8 +126,9 @@ impl Factor {
     }
 
     /// Computes the gradients of the inputs whose targets are given, from those of the solution and
-    /// of ε; the latter may be missing. The location says how the caller's stream and threads are now.
-    #[pyo3(signature = (inputs, cotangent, targets, location = Location::Host(1)))]
+    /// of ε; the latter may be missing. The location says how the caller's stream and threads are now, the
+    /// strides how the inputs lie, if not row-major.
+    #[pyo3(signature = (inputs, cotangent, targets, location = Location::Host(1), strides = None))]
     fn vjp(
         &self,
         py: Python<'_>,
@@ -130,12 +136,14 @@ impl Factor {
         cotangent: Pair,
         targets: Addresses,
         location: Location,
+        strides: Option<Strides>,
     ) -> PyResult<()> {
-        self.compute(py, location, |held, stream| held.vjp(stream, inputs, cotangent, targets))
+        let arrays = self.arrays(inputs, &strides);
+        self.compute(py, location, |held, stream| held.vjp(stream, arrays, cotangent, targets))
     }
 
     /// Computes the directional derivatives of the solution and of ε.
-    #[pyo3(signature = (inputs, tangents, results, location = Location::Host(1)))]
+    #[pyo3(signature = (inputs, tangents, results, location = Location::Host(1), strides = None))]
     fn jvp(
         &self,
         py: Python<'_>,
@@ -143,12 +151,14 @@ impl Factor {
         tangents: Addresses,
         results: Pair,
         location: Location,
+        strides: Option<Strides>,
     ) -> PyResult<()> {
-        self.compute(py, location, |held, stream| held.jvp(stream, inputs, tangents, results))
+        let arrays = self.arrays(inputs, &strides);
+        self.compute(py, location, |held, stream| held.jvp(stream, arrays, tangents, results))
     }
 
     /// Computes M⁻¹ q for q in the layouts of the solution and of ε; the latter may be missing.
-    #[pyo3(signature = (inputs, q, results, location = Location::Host(1)))]
+    #[pyo3(signature = (inputs, q, results, location = Location::Host(1), strides = None))]
     fn inverse(
         &self,
         py: Python<'_>,
@@ -156,8 +166,10 @@ impl Factor {
         q: Pair,
         results: Pair,
         location: Location,
+        strides: Option<Strides>,
     ) -> PyResult<()> {
-        self.compute(py, location, |held, stream| held.inverse(stream, inputs, q, results))
+        let arrays = self.arrays(inputs, &strides);
+        self.compute(py, location, |held, stream| held.inverse(stream, arrays, q, results))
     }
 
     /// Returns what is wrong with the systems that were not solved, for people to read. Of a solve on a
@@ -185,7 +197,9 @@ pub enum Location {
 /// Solves, and writes values (B, N, K, Q), ε (B) and statuses (B, int32). Returns the factor, and
 /// how many systems were not solved; none count on a device whose statuses are not read.
 #[pyfunction]
-#[pyo3(signature = (double, sizes, options, inputs, results, location = Location::Host(1)))]
+#[pyo3(signature = (
+    double, sizes, options, inputs, results, location = Location::Host(1), strides = None
+))]
 pub fn solve(
     py: Python<'_>,
     double: bool,
@@ -194,6 +208,7 @@ pub fn solve(
     inputs: Addresses,
     results: Results,
     location: Location,
+    strides: Option<Strides>,
 ) -> PyResult<(Factor, usize)> {
     let (place, team) = match location {
         Location::Device(place) => (Some(place), 1),
@@ -202,7 +217,8 @@ pub fn solve(
     let small = place.is_some() || is_small(&sizes);
     let options = options.0;
     let (held, failed) = threads::run(py, small, team, || {
-        let shape = problem_shape(sizes)?;
+        let shape = problem_shape(&sizes)?;
+        let inputs = Arrays { sizes: &sizes, addresses: inputs, strides: strides.as_ref() };
         match (place, double) {
             (None, true) => host::solve::<f64>(&shape, &options, inputs, results),
             (None, false) => host::solve::<f32>(&shape, &options, inputs, results),
@@ -238,19 +254,20 @@ pub fn find(
     device: Option<usize>,
 ) -> Option<Factor> {
     let solved = IN_USE.lock().get(&number).and_then(Weak::upgrade);
-    let wanted = (double, sizes, options.0, device);
-    let suits = |of: &Arc<Solved>| (of.double, of.sizes, of.options, of.device) == wanted;
+    let wanted = (double, &sizes, options.0, device);
+    let suits = |of: &Arc<Solved>| (of.double, &of.sizes, of.options, of.device) == wanted;
     solved.filter(suits).map(Factor)
 }
 
 /// Returns whether a problem of these sizes is solved in less time than other threads need to begin.
-pub fn is_small(&(batch, points, extra, [_, _, _, states, derivatives], ..): &Sizes) -> bool {
-    let block = states.saturating_mul(derivatives.saturating_add(extra));
-    batch.saturating_mul(points).saturating_mul(block.saturating_mul(block)) <= SMALL
+pub fn is_small((batch, points, extra, coefficients, ..): &Sizes) -> bool {
+    let &[.., states, derivatives] = &coefficients[..] else { return true };
+    let block = states.saturating_mul(derivatives.saturating_add(*extra));
+    batch.saturating_mul(*points).saturating_mul(block.saturating_mul(block)) <= SMALL
 }
 
 /// Refuses sizes that do not fit, as a solve would.
 #[pyfunction]
 pub fn check_sizes(sizes: Sizes) -> PyResult<()> {
-    problem_shape(sizes).map(drop).map_err(exception)
+    problem_shape(&sizes).map(drop).map_err(exception)
 }

@@ -1,14 +1,42 @@
 //! What a solve leaves behind: a solver with its factor, among arrays at addresses.
 
-use mechanistic::{Inputs, Plan, ProblemShape, Result, Status};
+use mechanistic::{Error, Inputs, Plan, ProblemShape, Result, Status};
 
 /// The sizes of a problem: B, N, the number of extra derivatives, and the axes of coefficients,
-/// right-hand side, initial values and steps.
-pub type Sizes = (usize, usize, usize, [usize; 5], [usize; 3], [usize; 4], [usize; 3]);
+/// right-hand side, initial values and steps, with one or more leading axes for the batch.
+pub type Sizes = (usize, usize, usize, Vec<usize>, Vec<usize>, Vec<usize>, Vec<usize>);
 
 /// The addresses of coefficients, right-hand side, initial values and steps, or of an array for each
 /// of them; 0 for one that is not there.
 pub type Addresses = [usize; 4];
+
+/// The strides of coefficients, right-hand side, initial values and steps, in numbers.
+pub type Strides = [Vec<isize>; 4];
+
+/// The inputs of a problem.
+#[derive(Clone, Copy)]
+pub struct Arrays<'a> {
+    pub sizes: &'a Sizes,
+    pub addresses: Addresses,
+    /// How they lie, unless all lie row-major and without gaps.
+    pub strides: Option<&'a Strides>,
+}
+
+impl<'a> Arrays<'a> {
+    /// Returns the axes of each input.
+    pub fn axes(self) -> Inputs<&'a [usize]> {
+        let (_, _, _, c, b, v, s) = self.sizes;
+        Inputs { coefficients: c, rhs: b, initial_values: v, steps: s }
+    }
+
+    /// Returns the addresses of inputs that all lie row-major and without gaps, as those on a device do.
+    pub fn row_major(self) -> Result<Addresses> {
+        match self.strides {
+            None => Ok(self.addresses),
+            Some(_) => Err(Error::argument("strides", "arrays on a device lie row-major")),
+        }
+    }
+}
 
 /// The addresses of arrays in the layouts of the solution (B, N, K, Q) and of ε (B); 0 for one that
 /// is not there.
@@ -25,7 +53,7 @@ pub trait Factored: Send {
     fn vjp(
         &mut self,
         stream: usize,
-        inputs: Addresses,
+        inputs: Arrays<'_>,
         cotangent: Pair,
         targets: Addresses,
     ) -> Result<()>;
@@ -34,13 +62,13 @@ pub trait Factored: Send {
     fn jvp(
         &mut self,
         stream: usize,
-        inputs: Addresses,
+        inputs: Arrays<'_>,
         tangents: Addresses,
         results: Pair,
     ) -> Result<()>;
 
     /// Computes M⁻¹ q.
-    fn inverse(&mut self, stream: usize, inputs: Addresses, q: Pair, results: Pair) -> Result<()>;
+    fn inverse(&mut self, stream: usize, inputs: Arrays<'_>, q: Pair, results: Pair) -> Result<()>;
 
     /// Returns how each system ended; of a solve on a device whose statuses nobody asked for, nothing.
     fn statuses(&self) -> &[Status];
@@ -53,9 +81,9 @@ pub trait Factored: Send {
 }
 
 /// Returns the shape of a problem of these sizes.
-pub fn problem_shape((batch, points, extra, c, b, v, s): Sizes) -> Result<ProblemShape> {
-    let axes = Inputs { coefficients: &c[..], rhs: &b, initial_values: &v, steps: &s };
-    ProblemShape::new(batch, points, axes)?.with_extra_derivatives(extra)
+pub fn problem_shape((batch, points, extra, c, b, v, s): &Sizes) -> Result<ProblemShape> {
+    let axes = Inputs { coefficients: &c[..], rhs: b, initial_values: v, steps: s };
+    ProblemShape::new(*batch, *points, axes)?.with_extra_derivatives(*extra)
 }
 
 /// Returns the number that stands for a status in Python (`mechanistic.Status`).

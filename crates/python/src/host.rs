@@ -5,7 +5,7 @@ use mechanistic::{
     SolutionMut, Solver, Status, Tangents, View,
 };
 
-use crate::factored::{Addresses, Factored, Pair, Results, code};
+use crate::factored::{Addresses, Arrays, Factored, Pair, Results, code};
 use crate::memory::Address;
 use crate::pool::{Held, Pooled};
 
@@ -14,14 +14,14 @@ use crate::pool::{Held, Pooled};
 pub fn solve<T: Real>(
     shape: &ProblemShape,
     options: &Options,
-    inputs: Addresses,
+    inputs: Arrays<'_>,
     [values, epsilon, status]: Results,
 ) -> Result<(Box<dyn Factored>, usize)>
 where
     Solver<T>: Pooled,
 {
     let mut held = Held::<Solver<T>>::take(0, shape, options)?;
-    let problem = problem(shape, inputs)?;
+    let problem = problem(inputs)?;
     let statuses = match Address(values).given() {
         Some(_) => held.solver.solve_into(&problem, to_solution(shape, [values, epsilon])?)?,
         None => &held.solver.solve(&problem)?.status,
@@ -36,21 +36,43 @@ where
     Ok((Box::new(held), failed))
 }
 
-/// Returns the problem of this shape whose inputs lie at these addresses.
-fn problem<T>(shape: &ProblemShape, inputs: Addresses) -> Result<Problem<'_, T>> {
-    let axes = shape.inputs();
-    let arrays = Inputs::from(inputs).zip(axes).try_map(|(address, axes)| {
-        Ok::<_, Error>(View::new(axes, Address(address).read(axes.iter().product())?))
-    })?;
+/// Returns the problem with these inputs.
+fn problem<T>(inputs: Arrays<'_>) -> Result<Problem<'_, T>> {
+    let &(batch, points, extra, ..) = inputs.sizes;
+    let strides = match inputs.strides {
+        Some(strides) => strides.each_ref().map(|strides| Some(&strides[..])),
+        None => [None; 4],
+    };
+    let forms = inputs.axes().zip(Inputs::from(strides));
+    let arrays =
+        Inputs::from(inputs.addresses).zip(forms).try_map(|(address, (shape, strides))| {
+            let data = Address(address).read(reach(shape, strides))?;
+            Ok::<_, Error>(View { shape, strides, data })
+        })?;
     Problem::builder()
-        .batch(shape.batch())
-        .points(shape.points())
+        .batch(batch)
+        .points(points)
         .coefficients(arrays.coefficients)
         .rhs(arrays.rhs)
         .initial_values(arrays.initial_values)
         .steps(arrays.steps)
         .build()?
-        .with_extra_derivatives(shape.extra_derivatives())
+        .with_extra_derivatives(extra)
+}
+
+/// Returns how many numbers an array reaches over. Of strides that no array has, anything: they are refused
+/// before a number is read.
+fn reach(shape: &[usize], strides: Option<&[isize]>) -> usize {
+    if shape.contains(&0) {
+        return 0;
+    }
+    match strides {
+        None => shape.iter().product(),
+        Some(strides) => shape.iter().zip(strides).fold(1, |reach, (&extent, &stride)| {
+            let along = (extent - 1).saturating_mul(stride.max(0).unsigned_abs());
+            reach.saturating_add(along)
+        }),
+    }
 }
 
 impl<T: Real> Factored for Held<Solver<T>>
@@ -60,12 +82,12 @@ where
     fn vjp(
         &mut self,
         _stream: usize,
-        inputs: Addresses,
+        inputs: Arrays<'_>,
         cotangent: Pair,
         targets: Addresses,
     ) -> Result<()> {
         let shape = self.solver.shape().clone();
-        let problem = problem(&shape, inputs)?;
+        let problem = problem(inputs)?;
         let write = |address: Address, axes: &[usize]| address.write(axes.iter().product());
         let inputs = Inputs::from(targets)
             .zip(shape.inputs())
@@ -77,12 +99,12 @@ where
     fn jvp(
         &mut self,
         _stream: usize,
-        inputs: Addresses,
+        inputs: Arrays<'_>,
         tangents: Addresses,
         results: Pair,
     ) -> Result<()> {
         let shape = self.solver.shape().clone();
-        let problem = problem(&shape, inputs)?;
+        let problem = problem(inputs)?;
         let read = |address: Address, axes: &[usize]| address.read(axes.iter().product());
         let tangents: Tangents<'_, T> = Inputs::from(tangents)
             .zip(shape.inputs())
@@ -90,9 +112,15 @@ where
         self.solver.jvp_into(&problem, &tangents, to_solution(&shape, results)?).map(drop)
     }
 
-    fn inverse(&mut self, _stream: usize, inputs: Addresses, q: Pair, results: Pair) -> Result<()> {
+    fn inverse(
+        &mut self,
+        _stream: usize,
+        inputs: Arrays<'_>,
+        q: Pair,
+        results: Pair,
+    ) -> Result<()> {
         let shape = self.solver.shape().clone();
-        let problem = problem(&shape, inputs)?;
+        let problem = problem(inputs)?;
         let (q, results) = (of_solution(&shape, q)?, to_solution(&shape, results)?);
         self.solver.inverse_into(&problem, &q, results).map(drop)
     }

@@ -19,7 +19,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
 use crate::factor::is_small;
-use crate::factored::{Addresses, Factored, Sizes, describe_failures, problem_shape};
+use crate::factored::{Addresses, Arrays, Factored, Sizes, describe_failures, problem_shape};
 use crate::options::ByName;
 use crate::{host, threads};
 use abi::{Array, Call, CallFrame, Handler, XlaError};
@@ -61,7 +61,7 @@ unsafe extern "C" fn vjp(frame: *const CallFrame) -> *mut XlaError {
         problem.solve(0, |held| {
             (0..count).try_for_each(|i| {
                 let targets = gradients.map(|(address, numbers)| address + i * bytes * numbers);
-                held.vjp(0, problem.inputs, [cotangents.address + i * size, 0], targets)
+                held.vjp(0, problem.arrays(), [cotangents.address + i * size, 0], targets)
             })
         })
     };
@@ -89,7 +89,7 @@ const NAMES: [&str; 4] = ["coefficients", "rhs", "initial_values", "steps"];
 struct Problem {
     double: bool,
     shape: ProblemShape,
-    small: bool,
+    sizes: Sizes,
     inputs: Addresses,
     options: Options,
     /// Whether a system that cannot be solved is an error.
@@ -106,8 +106,8 @@ impl Problem {
         let [batch, points, _, derivatives] = solution;
         let extra = derivatives.saturating_sub(coefficients.axes[4]);
         let (c, b, v, s) = (coefficients.axes, rhs.axes, initial_values.axes, steps.axes);
-        let sizes: Sizes = (batch, points, extra, c, b, v, s);
-        let shape = problem_shape(sizes)?;
+        let sizes: Sizes = (batch, points, extra, c.to_vec(), b.to_vec(), v.to_vec(), s.to_vec());
+        let shape = problem_shape(&sizes)?;
         check(NAMES[0], &coefficients, double, &c)?;
         check(NAMES[1], &rhs, double, &b)?;
         check(NAMES[2], &initial_values, double, &v)?;
@@ -118,11 +118,15 @@ impl Problem {
         Ok(Problem {
             double,
             shape,
-            small: is_small(&sizes),
+            sizes,
             inputs: [coefficients.address, rhs.address, initial_values.address, steps.address],
             options: ByName::of_json(call.text("options")?)?.options()?,
             must_solve: call.text("check")? == "raise",
         })
+    }
+
+    fn arrays(&self) -> Arrays<'_> {
+        Arrays { sizes: &self.sizes, addresses: self.inputs, strides: None }
     }
 
     /// Solves, with the solution at an address or, if that is 0, in memory of the solver, and hands the
@@ -132,10 +136,10 @@ impl Problem {
         values: usize,
         work: impl FnOnce(&mut dyn Factored) -> Result<()> + Send,
     ) -> Result<()> {
-        threads::run_detached(self.small, 1, || {
+        threads::run_detached(is_small(&self.sizes), 1, || {
             let solve = if self.double { host::solve::<f64> } else { host::solve::<f32> };
             let (mut held, failed) =
-                solve(&self.shape, &self.options, self.inputs, [values, 0, 0])?;
+                solve(&self.shape, &self.options, self.arrays(), [values, 0, 0])?;
             let outcome = match failed > 0 && self.must_solve {
                 true => Err(Error::Data(describe_failures(held.statuses()))),
                 false => work(&mut *held),

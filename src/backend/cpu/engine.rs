@@ -3,8 +3,8 @@
 
 use super::gradient::GradientSink;
 use super::lanes::{Choice, LANES, Vector, choose, work};
-use super::layout::{Context, Cut, Layout};
-use super::staging::TileSystems;
+use super::layout::{Context, Layout};
+use super::staging::{Source, TileSystems};
 use super::tile::chunks::Chunks;
 use super::tile::leader::{Leader, SharedFactor, lead};
 use super::tile::{Scratch, SolutionSink, Tile};
@@ -17,12 +17,12 @@ use crate::options::{Options, Weights};
 use crate::plan::Plan;
 use crate::problem::Problem;
 use crate::real::{Real, Values};
-use crate::shape::{InputLayout, ProblemShape};
+use crate::shape::{InputLayout, Places, ProblemShape};
 use crate::solution::{Residuals, SolutionMut, Status};
 
 use memory::ensure_memory;
 use run::run;
-use sums::{InputSums, Places};
+use sums::{InputSums, Parts, summed_values};
 
 /// The most groups of tiles; each group has its own sum of the gradients of shared inputs.
 const MOST_GROUPS: usize = 64;
@@ -81,7 +81,7 @@ impl<V> Group<V> {
 enum Task<'a> {
     Solve(SolutionSink<'a>, &'a mut [Status]),
     Vjp([Values<'a>; 2], &'a [Status], &'a mut [Status], GradientSink<'a>),
-    Jvp(Inputs<Values<'a>>, &'a [Status], SolutionSink<'a>),
+    Jvp(Inputs<Source<'a>>, &'a [Status], SolutionSink<'a>),
     Inverse([Values<'a>; 2], &'a [Status], SolutionSink<'a>),
     Variances(&'a [Status], SolutionSink<'a>),
     Residuals(&'a [Status], &'a mut [Residuals]),
@@ -233,6 +233,8 @@ struct Batch<V, R> {
     /// Number of systems of a group; the last group may have fewer.
     group_systems: usize,
     sums: Inputs<InputSums>,
+    /// Places of the systems in gradients and tangents.
+    places: Inputs<Places>,
     /// Gradient of the weights by each group, (groups, 4).
     weights: Vec<f64>,
     /// What factorizes systems in chunks once more, uncut, for their variances: made when these are
@@ -262,22 +264,18 @@ impl<V: Vector, R: Real> Batch<V, R> {
     fn new(shape: &ProblemShape, options: &Options, may_cut: bool) -> Result<Self> {
         let layout = Layout::new(shape, options);
         let cut = if may_cut && shape.batch <= MOST_CUT { layout.cut() } else { None };
-        let shared: usize = layout
-            .inputs
-            .into_iter()
-            .filter_map(|input| input.shared().then_some(input.values))
-            .sum();
+        let places = shape.places();
         let tiles = shape.batch.div_ceil(LANES);
-        let most_groups = (MOST_PARTIAL_VALUES / shared.max(1)).clamp(1, MOST_GROUPS);
+        let summed = |group_systems| summed_values(shape, &places, group_systems);
+        let least = summed(tiles.div_ceil(MOST_GROUPS) * LANES);
+        let most_groups = (MOST_PARTIAL_VALUES / least.max(1)).clamp(1, MOST_GROUPS);
         let group_systems = if cut.is_some() { 1 } else { tiles.div_ceil(most_groups) * LANES };
         let count = shape.batch.div_ceil(group_systems);
-        let bytes = match cut {
-            Some(Cut { sets, chunk, tail }) => {
-                let parts = [(chunk, [sets * count; 2]), (tail, [count; 2])];
-                ensure_memory::<V, R>(shape, &parts)?
-            }
-            None => ensure_memory::<V, R>(shape, &[(layout, [tiles, count])])?,
+        let parts = match cut {
+            Some(cut) => vec![(cut.chunk, [cut.sets * count; 2]), (cut.tail, [count; 2])],
+            None => vec![(layout, [tiles, count])],
         };
+        let bytes = ensure_memory::<V, R>(shape, &parts, summed(group_systems))?;
 
         let mut groups = Vec::with_capacity(count);
         for origin in (0..shape.batch).step_by(group_systems) {
@@ -308,11 +306,13 @@ impl<V: Vector, R: Real> Batch<V, R> {
         };
         let mut is_sum = layout.inputs.as_ref().map(is_sum);
         is_sum.initial_values |= cut;
+        let sums = layout.inputs.zip(is_sum).zip(shape.partly_shared().zip(places.as_ref()));
         Ok(Batch {
-            sums: layout
-                .inputs
-                .zip(is_sum)
-                .try_map(|(input, is_sum)| InputSums::new(input, group_systems, count, is_sum))?,
+            sums: sums.try_map(|((input, is_sum), (partly, places))| match partly {
+                true => InputSums::partly(input, places, shape.batch, group_systems),
+                false => InputSums::new(input, group_systems, count, is_sum),
+            })?,
+            places,
             weights: zeros("gradient of weights", 4 * count)?,
             uncut: None,
             real: std::marker::PhantomData,
@@ -425,7 +425,7 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         }
         if let Some(leader) = &mut self.leader {
             let (options, layout) = (&self.options, &self.layout);
-            let inputs = problem.inputs.map(R::values);
+            let inputs = Source::of(problem.inputs, &problem.places);
             let context = &Context { inputs, options, layout, shared: None };
             of_size!(lead, V, layout)(context, leader);
         }
@@ -447,24 +447,26 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
     ) -> Result<()> {
         let is_cut = self.is_cut();
         let Batch { sums, layout, leader, groups, .. } = self;
+        let places = &self.places;
         let systems = self.group_systems;
         let GradientsMut { inputs, weights: of_weights } = gradients;
         found.copy_from_slice(status);
         let cotangent = [R::values(cotangent.values), R::values(cotangent.epsilon.unwrap_or(&[]))];
-        let mut places = sums
-            .as_mut()
-            .zip(inputs.as_mut())
-            .map(|(sums, gradient)| sums.places(gradient.as_deref_mut()));
+        let given = sums.as_mut().zip(inputs.as_mut()).zip(places.as_ref());
+        let mut parts = given
+            .map(|((sums, gradient), places)| sums.parts(gradient.as_deref_mut(), places, systems));
         let weigh = of_weights.is_some();
         let tasks = (status.chunks(systems).zip(found.chunks_mut(systems)))
             .zip(self.weights.chunks_mut(4))
             .enumerate()
             .map(|(group, ((status, found), weights))| {
-                let inputs = places.as_mut().map(Places::next);
+                let parts = parts.as_mut().map(Parts::next);
+                let (first, inputs) = (parts.as_ref().map(|part| part.0), parts.map(|part| part.1));
                 let (origin, limit) = (group * systems, R::LIMIT);
                 let share_limit = if is_cut { f64::INFINITY } else { limit };
                 let weights = weigh.then_some(weights);
-                let sink = GradientSink { origin, inputs, weights, limit, share_limit };
+                let sink =
+                    GradientSink { origin, inputs, places, first, weights, limit, share_limit };
                 Task::Vjp(cotangent, status, found, sink)
             });
         run((&self.options, layout, shared(leader)), groups, problem, tasks);
@@ -496,7 +498,7 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         derivative: SolutionMut<'_, R>,
     ) -> Result<()> {
         let systems = self.group_systems;
-        let inputs = tangents.map(|tangent| R::values(tangent.unwrap_or(&[])));
+        let inputs = Source::of(tangents.map(|tangent| tangent.unwrap_or(&[])), &self.places);
         let tasks = sinks(&self.layout, systems, derivative)
             .zip(status.chunks(systems))
             .map(|(sink, status)| Task::Jvp(inputs, status, sink));

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::inputs::Inputs;
 use crate::memory::zeros;
 use crate::real::ValuesMut;
+use crate::shape::Places;
 use std::ops::Range;
 
 /// The place where the gradients of one input are written.
@@ -27,10 +28,13 @@ pub enum Place<'a> {
 
 /// The place where the gradients of some consecutive systems go, the first being `origin`.
 pub struct GradientSink<'a> {
-    /// Number of the first system of the arrays that vary over the batch.
+    /// Number of the first system.
     pub origin: usize,
     /// Gradients of the inputs.
     pub inputs: Inputs<Place<'a>>,
+    /// Places of the systems in the gradients of the whole batch, and that at which these gradients begin.
+    pub places: &'a Inputs<Places>,
+    pub first: Inputs<usize>,
     /// Gradient of the weights, if it is wanted: equation, initial, smoothness, periodic.
     pub weights: Option<&'a mut [f64]>,
     /// Magnitude from which on a number is not finite in the arrays of the gradients.
@@ -61,7 +65,8 @@ impl GradientSink<'_> {
         middle: usize,
         sums: &'a mut OtherSums,
     ) -> [GradientSink<'a>; 2] {
-        let (origin, limit, share_limit) = (self.origin, self.limit, self.share_limit);
+        let GradientSink { origin, places: of_systems, first: begin, limit, share_limit, .. } =
+            *self;
         let places = self.inputs.as_mut().zip(layout.strides()).zip(sums.inputs.as_mut());
         let [mut first, mut second] = [Inputs::default(), Inputs::default()];
         let halves = places.map(|((place, stride), sums)| match place {
@@ -88,6 +93,8 @@ impl GradientSink<'_> {
         [(first, weights), (second, other)].map(|(inputs, weights)| GradientSink {
             origin,
             inputs,
+            places: of_systems,
+            first: begin,
             weights,
             limit,
             share_limit,
@@ -167,7 +174,13 @@ pub struct Target<'a, 'b> {
 impl<'a, 'b> Target<'a, 'b> {
     /// Finds the places of the systems in the sink.
     pub fn new(layout: &Layout, systems: TileSystems, sink: &'a mut GradientSink<'b>) -> Self {
-        Target { streams: layout.streams(systems, sink.origin), sink }
+        let places = sink.places.as_ref().zip(sink.first);
+        let points = layout.strides().zip(layout.widths);
+        let streams = places.zip(points).map(|((places, first), (point, width))| {
+            let of_system = |system| places.of(system).wrapping_sub(first);
+            Streams::new(of_system, places.shared(), [point, width], systems)
+        });
+        Target { streams, sink }
     }
 }
 
@@ -505,7 +518,7 @@ fn write<V: Vector>(
     match place {
         Place::Unwanted => {}
         Place::Own(place) => streams.store(place, first, count, values),
-        Place::Shared(sums) if streams.shared => streams.add(sums, first, count, values),
+        Place::Shared(sums) if streams.summed => streams.add(sums, first, count, values),
         Place::Shared(sums) => streams.store(&mut ValuesMut::Double(sums), first, count, values),
     }
 }

@@ -18,7 +18,7 @@ use super::block::{Window, pack, solve_transposed, solve_upper, subtract_transpo
 use super::lanes::{Choice, LANES, Vector, choose, work};
 use super::layout::{Context, Layout, triangle};
 use super::pivots::Raised;
-use super::staging::TileSystems;
+use super::staging::{Source, TileSystems};
 use super::sweep::Room;
 use crate::error::Result;
 use crate::memory::{ensure, zeros};
@@ -36,7 +36,7 @@ use rayon::prelude::*;
 /// [`Error::OutOfMemory`](crate::Error) says how much was asked for.
 pub fn point_scales<T: Real>(problem: &Problem<'_, T>, options: &Options) -> Result<Vec<f64>> {
     let layout = Layout::new(problem.shape(), options);
-    let inputs = problem.inputs.map(T::values);
+    let inputs = Source::of(problem.inputs, &problem.places);
     let context = Context { inputs, options, layout: &layout, shared: None };
     choose(ScalesOfAll { shape: problem.shape(), context: &context })
 }

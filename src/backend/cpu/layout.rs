@@ -1,11 +1,10 @@
 //! The sizes of the problems of a batch and of their factors, and what all tiles of it share.
 
 use super::lanes::LANES;
-use super::staging::{Streams, TileSystems};
+use super::staging::{Source, Streams, TileSystems};
 use super::tile::leader::SharedFactor;
 use crate::inputs::Inputs;
 use crate::options::{Formulation, Options};
-use crate::real::Values;
 use crate::rows::triple_rows;
 use crate::shape::{InputLayout, ProblemShape};
 
@@ -281,22 +280,11 @@ impl Layout {
         Inputs { initial_values: 0, ..self.inputs.map(|input| input.inner[0]) }
     }
 
-    /// Returns the places of the inputs of some systems in arrays that begin with system `origin`.
-    pub fn streams(&self, systems: TileSystems, origin: usize) -> Inputs<Streams> {
-        self.inputs
-            .zip(self.strides())
-            .zip(self.widths)
-            .map(|((layout, stride), width)| Streams::new(&layout, stride, width, systems, origin))
-    }
-
-    /// Returns the places of the solutions (N, K, Q) of some systems.
+    /// Returns the places of the solutions (N, K, Q) of some systems in an array that begins with system
+    /// `origin`.
     pub fn solution_streams(&self, systems: TileSystems, origin: usize) -> Streams {
-        let layout = InputLayout {
-            values: self.values(),
-            system: self.system_values,
-            inner: [self.block, self.derivatives, 1],
-        };
-        Streams::new(&layout, self.block, self.block, systems, origin)
+        let of_system = |system| (system - origin) * self.system_values;
+        Streams::new(of_system, false, [self.block, self.block], systems)
     }
 }
 
@@ -321,7 +309,7 @@ pub const fn triangle(size: usize) -> usize {
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     /// Arrays of the problem.
-    pub inputs: Inputs<Values<'a>>,
+    pub inputs: Inputs<Source<'a>>,
     /// Options of the solve.
     pub options: &'a Options,
     /// Indices of unknowns and inputs.

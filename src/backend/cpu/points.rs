@@ -2,7 +2,7 @@
 
 use super::lanes::{LANES, Vector, unrolled};
 use super::layout::{Context, Layout};
-use super::staging::{Streams, TileSystems};
+use super::staging::TileSystems;
 use crate::error::Result;
 use crate::inputs::Inputs;
 use crate::memory::zeros;
@@ -62,17 +62,18 @@ impl<V: Vector> Points<V> {
     /// share; and the factors of the rows that begin at each point.
     #[inline(always)]
     pub fn begin(&mut self, context: &Context<'_>, systems: TileSystems, scales: &[V]) {
-        let (layout, inputs) = (context.layout, &context.inputs);
-        let streams: Inputs<Streams> = layout.streams(systems, 0);
-        let steps = self.steps.len() / layout.widths.steps;
-        streams.steps.load(inputs.steps, 0, steps, &mut self.steps);
+        let (layout, inputs, widths) = (context.layout, &context.inputs, context.layout.widths);
+        let steps = self.steps.len() / widths.steps;
+        inputs.steps.load(systems, widths.steps, 0, steps, &mut self.steps);
         let initial = usize::from(!self.initial.is_empty());
-        streams.initial_values.load(inputs.initial_values, 0, initial, &mut self.initial);
+        let width = widths.initial_values;
+        inputs.initial_values.load(systems, width, 0, initial, &mut self.initial);
         if layout.inputs.coefficients.inner[0] == 0 {
-            streams.coefficients.load(inputs.coefficients, 0, 1, &mut self.coefficients);
+            let to = &mut self.coefficients;
+            inputs.coefficients.load(systems, widths.coefficients, 0, 1, to);
         }
         if layout.inputs.rhs.inner[0] == 0 {
-            streams.rhs.load(inputs.rhs, 0, 1, &mut self.rhs);
+            inputs.rhs.load(systems, widths.rhs, 0, 1, &mut self.rhs);
         }
         self.scales.copy_from_slice(scales);
         let mut first = [0.0; LANES];
@@ -86,15 +87,14 @@ impl<V: Vector> Points<V> {
     /// Loads the coefficients and right-hand sides of a range of points.
     #[inline(always)]
     pub fn load(&mut self, context: &Context<'_>, systems: TileSystems, range: Range<usize>) {
-        let (layout, inputs) = (context.layout, &context.inputs);
-        let streams = layout.streams(systems, 0);
-        let count = range.len();
+        let (layout, inputs, widths) = (context.layout, &context.inputs, context.layout.widths);
+        let (first, count) = (range.start, range.len());
         if layout.inputs.coefficients.inner[0] > 0 {
-            let (first, to) = (range.start, &mut self.coefficients);
-            streams.coefficients.load(inputs.coefficients, first, count, to);
+            let to = &mut self.coefficients;
+            inputs.coefficients.load(systems, widths.coefficients, first, count, to);
         }
         if layout.inputs.rhs.inner[0] > 0 {
-            streams.rhs.load(inputs.rhs, range.start, count, &mut self.rhs);
+            inputs.rhs.load(systems, widths.rhs, first, count, &mut self.rhs);
         }
         self.range = range;
     }

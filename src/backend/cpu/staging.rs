@@ -3,8 +3,9 @@
 //! double precision.
 
 use super::lanes::{LANES, Vector, prefetch, work};
+use crate::inputs::Inputs;
 use crate::real::{Real, Values, ValuesMut};
-use crate::shape::InputLayout;
+use crate::shape::{Axis, Places};
 
 /// The systems in the lanes of a tile; surplus lanes repeat the last one. Or one system, of which
 /// each lane has a chunk.
@@ -68,26 +69,31 @@ pub struct Streams {
     /// Number of lanes that are written.
     lanes: usize,
     /// Whether all lanes share their values; of parts of one system, whether its points do.
-    pub shared: bool,
+    shared: bool,
+    /// Whether lanes may share values that are added up: not if they hold parts of one system, unless its points
+    /// share them.
+    pub summed: bool,
 }
 
 impl Streams {
-    /// Returns the places of the systems' values, `width` for each point, in an array that begins
-    /// with system `origin`, and whose points are `point` apart.
+    /// Returns the places of the systems' values in an array whose points are `point` apart and have `width`
+    /// values each, given the place of each system; `shared` is whether all systems share the values.
+    #[inline(always)]
     pub fn new(
-        layout: &InputLayout,
-        point: usize,
-        width: usize,
+        of_system: impl Fn(usize) -> usize,
+        shared: bool,
+        [point, width]: [usize; 2],
         systems: TileSystems,
-        origin: usize,
     ) -> Self {
         let mut offsets = [0; LANES];
         for (lane, offset) in offsets.iter_mut().enumerate() {
-            *offset = (systems.system(lane) - origin) * layout.system + systems.point(lane) * point;
+            *offset = of_system(systems.system(lane)) + systems.point(lane) * point;
         }
-        let shared = if systems.are_parts() { point == 0 } else { layout.shared() };
-        let next = LANES * layout.system;
-        Streams { offsets, point, width, next, lanes: systems.lanes(), shared }
+        let parts = systems.are_parts();
+        let shared = if parts { point == 0 } else { shared };
+        let next = of_system(systems.first + LANES).wrapping_sub(of_system(systems.first));
+        let lanes = systems.lanes();
+        Streams { offsets, point, width, next, lanes, shared, summed: shared || !parts }
     }
 
     /// Reads `count` points from `first` on into `to`; zeros, if there are no values at all.
@@ -144,6 +150,31 @@ impl Streams {
         }
         V::transpose(&mut rows);
         rest.copy_from_slice(&rows[..len]);
+    }
+
+    /// Reads `count` points from `first` on of systems with these axes into `to`, value by value.
+    #[inline(always)]
+    fn gather_from<V: Vector, S: Real>(
+        &self,
+        values: &[S],
+        [time, a, b, c]: [Axis; 4],
+        first: usize,
+        count: usize,
+        to: &mut [V],
+    ) {
+        let mut to = to[..count * self.width].iter_mut();
+        for t in first..first + count {
+            for i in 0..a.extent {
+                for j in 0..b.extent {
+                    let start = t * time.stride + i * a.stride + j * b.stride;
+                    for (k, to) in (0..c.extent).zip(&mut to) {
+                        let at = start + k * c.stride;
+                        let value = |offset: usize| values[offset + at].to_double();
+                        *to = V::from_array(self.offsets.map(value));
+                    }
+                }
+            }
+        }
     }
 
     /// Writes `count` points from `first` on, each lane to the place of its system.
@@ -205,19 +236,32 @@ impl Streams {
     #[inline(always)]
     fn prefetch<S>(&self, values: &[S], at: usize) {
         for offset in self.offsets {
-            prefetch(values, offset + self.next + at);
+            prefetch(values, offset.wrapping_add(self.next).wrapping_add(at));
         }
     }
 
-    /// Adds the sums over the lanes to `count` points from `first` on of values that all lanes
-    /// share.
+    /// Adds to `count` points from `first` on: the sums over the lanes to values that all of them share, else
+    /// each lane to those of its system, which others may share.
     pub fn add<V: Vector>(&self, sums: &mut [f64], first: usize, count: usize, from: &[V]) {
         V::run(Add { streams: self, sums, first, count, from });
     }
 
     #[inline(always)]
     fn add_to<V: Vector>(&self, sums: &mut [f64], first: usize, count: usize, from: &[V]) {
-        let to = &mut sums[self.offsets[0] + first * self.point..][..count * self.width];
+        let (start, len) = (first * self.point, count * self.width);
+        if !self.shared {
+            for (at, from) in (start..start + len).step_by(LANES).zip(from[..len].chunks(LANES)) {
+                let rows = transposed(from);
+                for (row, offset) in rows.iter().zip(self.offsets).take(self.lanes) {
+                    let to = &mut sums[offset + at..][..from.len()];
+                    for (to, value) in to.iter_mut().zip(row.to_array()) {
+                        *to += value;
+                    }
+                }
+            }
+            return;
+        }
+        let to = &mut sums[self.offsets[0] + start..][..len];
         for (to, from) in to.chunks_mut(LANES).zip(from.chunks(LANES)) {
             let [a, b, c, d, e, f, g, h] = transposed(from);
             let sum = (((a + b) + (c + d)) + ((e + f) + (g + h))).to_array();
@@ -225,6 +269,60 @@ impl Streams {
                 *to += value;
             }
         }
+    }
+}
+
+/// An input as the caller lends it.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    /// The numbers.
+    pub values: Values<'a>,
+    /// Where they are those of which system.
+    pub places: &'a Places,
+}
+
+impl<'a> Source<'a> {
+    /// Returns the sources of inputs that lie at these places.
+    pub fn of<R: Real>(inputs: Inputs<&'a [R]>, places: &'a Inputs<Places>) -> Inputs<Source<'a>> {
+        inputs
+            .zip(places.as_ref())
+            .map(|(values, places)| Source { values: R::values(values), places })
+    }
+
+    /// Reads `count` points from `first` on, of `width` values each, into `to`; zeros, if there are no values at
+    /// all.
+    #[inline(always)]
+    pub fn load<V: Vector>(
+        self,
+        systems: TileSystems,
+        width: usize,
+        first: usize,
+        count: usize,
+        to: &mut [V],
+    ) {
+        let Source { values, places } = self;
+        let inner = places.inner();
+        let of_system = |system| places.of(system);
+        let streams = &Streams::new(of_system, places.shared(), [inner[0].stride, width], systems);
+        match places.dense() {
+            true => streams.load(values, first, count, to),
+            false => V::run(Gather { streams, values, inner, first, count, to }),
+        }
+    }
+}
+
+work! {
+    Gather<'a> {
+        streams: &'a Streams,
+        values: Values<'a>,
+        inner: [Axis; 4],
+        first: usize,
+        count: usize,
+        to: &'a mut [V],
+    }
+    match values {
+        Values::Single(values) => streams.gather_from(values, inner, first, count, to),
+        Values::Double(values) => streams.gather_from(values, inner, first, count, to),
     }
 }
 

@@ -9,7 +9,7 @@ use super::layout::{Context, Layout};
 use super::pivots::Pivots;
 use super::points::Points;
 use super::square_root::{self, RowWindow};
-use super::staging::{Streams, TileSystems};
+use super::staging::{Source, Streams, TileSystems};
 use super::sweep::probe::{Probe, Probes};
 use super::sweep::{Factor, Room, Sweep};
 use super::tangent::{add_squared_defects, add_tangent};
@@ -19,7 +19,7 @@ use crate::inputs::Inputs;
 use crate::memory::zeros;
 use crate::options::Options;
 use crate::real::{Values, ValuesMut};
-use crate::shape::{InputLayout, ProblemShape};
+use crate::shape::ProblemShape;
 use crate::solution::{Residuals, Status};
 use std::ops::Range;
 
@@ -339,7 +339,7 @@ impl<V: Vector> Tile<V> {
         &self,
         context: &Context<'_>,
         scratch: &mut Scratch<V>,
-        inputs: Inputs<Values<'_>>,
+        inputs: Inputs<Source<'_>>,
         status: &[Status],
         sink: &mut SolutionSink<'_>,
     ) {
@@ -354,7 +354,7 @@ impl<V: Vector> Tile<V> {
         &self,
         context: &Context<'_>,
         scratch: &mut Scratch<V>,
-        inputs: Inputs<Values<'_>>,
+        inputs: Inputs<Source<'_>>,
     ) {
         let Scratch { room, rhs, tangents, .. } = scratch;
         let moved = Context { inputs, ..*context };
@@ -496,17 +496,16 @@ fn norms(squares: [f64; 4], status: Status) -> Residuals {
 /// Returns what is wrong with the inputs of one system, or `None` if nothing is.
 #[cold]
 fn input_status(context: &Context<'_>, system: usize) -> Option<Status> {
-    let (layouts, inputs) = (&context.layout.inputs, context.inputs);
-    let first = |layout: &InputLayout, data: Values<'_>, wrong: fn(f64) -> bool| {
-        let start = system * layout.system;
-        (0..layout.values).find(|at| data.get(start + at).is_some_and(wrong))
+    let first = |input: Source<'_>, wrong: fn(f64) -> bool| {
+        let mut places = input.places.of_values(system);
+        places.position(|place| input.values.get(place).is_some_and(wrong))
     };
-    for (argument, (layout, data)) in Inputs::NAMES.zip(layouts.zip(inputs)) {
-        if first(&layout, data, |value| !value.is_finite()).is_some() {
+    for (argument, input) in Inputs::NAMES.zip(context.inputs) {
+        if first(input, |value| !value.is_finite()).is_some() {
             return Some(Status::NonFiniteInput { argument });
         }
     }
-    let place = first(&layouts.steps, inputs.steps, |step| step <= 0.0)?;
+    let place = first(context.inputs.steps, |step| step <= 0.0)?;
     Some(Status::InvalidStep { step: place / context.layout.step_states })
 }
 

@@ -11,6 +11,8 @@ _Sizes = tuple[
     tuple[int, ...],
 ]
 _Addresses = tuple[int, ...]
+#: The strides of the four inputs, in numbers.
+_Strides = tuple[tuple[int, ...], ...]
 #: A CUDA device, its stream and whether to wait; or how many threads PyTorch computes on.
 _Location = tuple[int, int, bool] | int
 _Table = tuple[int, int, int, list[float]]
@@ -46,6 +48,7 @@ class Factor:
         cotangent: _Addresses,
         targets: _Addresses,
         location: _Location = 1,
+        strides: _Strides | None = None,
     ) -> None: ...
     def jvp(
         self,
@@ -53,6 +56,7 @@ class Factor:
         tangents: _Addresses,
         results: _Addresses,
         location: _Location = 1,
+        strides: _Strides | None = None,
     ) -> None: ...
     def inverse(
         self,
@@ -60,6 +64,7 @@ class Factor:
         q: _Addresses,
         results: _Addresses,
         location: _Location = 1,
+        strides: _Strides | None = None,
     ) -> None: ...
     def failures(self) -> str: ...
     def plan(self) -> str: ...
@@ -71,6 +76,7 @@ def solve(
     inputs: _Addresses,
     results: _Addresses,
     location: _Location = 1,
+    strides: _Strides | None = None,
 ) -> tuple[Factor, int]: ...
 def find(
     number: int,

@@ -30,6 +30,10 @@ class Batch(NamedTuple):
     """The leading axes of each input, which broadcast to ``axes``."""
     points: int
     """N."""
+    padded: tuple[Shape, Shape, Shape, Shape]
+    """The leading axes of each input, as many as ``axes``."""
+    partly_shared: bool
+    """Whether an input has some of the axes and shares others."""
 
 
 def size(name: str, value: Any) -> int:
@@ -67,7 +71,11 @@ def batch_of(
         axes = _broadcast(NAMES[i], axes, leading)
     if points is None:
         points = _told_points(shapes, steps_per_state)
-    return Batch(axes, (own[0], own[1], own[2], own[3]), points)
+    one, two, three, four = [(1,) * (len(axes) - len(leading)) + leading for leading in own]
+    partly = any(count(leading) not in (1, count(axes)) for leading in own)
+    return Batch(
+        axes, (own[0], own[1], own[2], own[3]), points, (one, two, three, four), partly
+    )
 
 
 @functools.lru_cache(maxsize=1024)

@@ -93,7 +93,8 @@ class Solution:
             (cotangent.ctypes.data, 0 if slack is None else slack.ctypes.data),
             _addresses(gradients),
         )
-        return Gradients(*(self._unflatten(i, gradient) for i, gradient in enumerate(gradients)))
+        given = zip(gradients, self._shapes, self._dtypes)
+        return Gradients(*(x.reshape(shape).astype(dtype, copy=False) for x, shape, dtype in given))
 
     def jvp(
         self,
@@ -129,21 +130,9 @@ class Solution:
         """How and where it was solved, for people to read."""
         return self._factor.plan()
 
-    def _unflatten(self, i: int, gradient: Array) -> Array:
-        """Sums a gradient over the leading axes that its input does not have."""
-        leading, axes, shape = self._batch.own[i], self._batch.axes, self._shapes[i]
-        if _shapes.count(leading) > 1 and leading != axes:
-            gradient = gradient.reshape(axes + gradient.shape[1:])
-            padded = (1,) * (len(axes) - len(leading)) + leading
-            summed = tuple(
-                axis for axis, (a, b) in enumerate(zip(padded, axes)) if a == 1 and b != 1
-            )
-            gradient = gradient.sum(axis=summed)
-        return gradient.reshape(shape).astype(self._dtypes[i], copy=False)
-
 
 class _Solve(NamedTuple):
-    """A problem whose inputs, each with one leading axis, are solved when it is called."""
+    """A problem whose inputs, each with as many leading axes, are solved when it is called."""
 
     inputs: tuple[Array, ...]
     points: int
@@ -156,7 +145,7 @@ class _Solve(NamedTuple):
         failed."""
         c, b, v, s = self.inputs
         n, extra, systems = self.points, self.extra_derivatives, self.systems
-        values = np.empty((systems, n, c.shape[3], c.shape[4] + extra), c.dtype)
+        values = np.empty((systems, n, c.shape[-2], c.shape[-1] + extra), c.dtype)
         epsilon, status = np.empty(systems, c.dtype), np.empty(systems, np.int32)
         factor, failed = _native.solve(
             c.dtype == np.float64,
@@ -250,7 +239,7 @@ def solve(
     # Derivatives are computed later: what the caller changes in the meantime must not matter.
     flat = [_own(_flatten(array, batch, i), array) for i, array in enumerate(arrays)]
     if not steps_per_state:
-        flat[3] = flat[3][:, :, None]
+        flat[3] = flat[3][..., None]
     systems = _shapes.count(batch.axes)
     problem = _Solve(tuple(flat), batch.points, extra_derivatives, systems, native)
     values, epsilon, status, factor, failed = problem()
@@ -296,15 +285,11 @@ def _arrays(
 
 
 def _flatten(array: Array, batch: _shapes.Batch, i: int) -> Array:
-    """Returns an input with one leading axis: 1 if the systems share it, else their number."""
-    leading = batch.own[i]
-    rest = array.shape[len(leading) :]
-    if _shapes.count(leading) == 1:
-        return _dense(array.reshape((1, *rest)))
-    systems = _shapes.count(batch.axes)
-    if leading != batch.axes:
-        array = np.broadcast_to(array, batch.axes + rest)
-    return _dense(array.reshape((systems, *rest)))
+    """Returns an input with one leading axis: 1 if the systems share it, else their number; or with all of
+    them, if an input shares some and not others."""
+    rest = array.shape[len(batch.own[i]) :]
+    leading = batch.padded[i] if batch.partly_shared else (_shapes.count(batch.own[i]),)
+    return _dense(array.reshape(leading + rest))
 
 
 def _dense(array: Array) -> Array:

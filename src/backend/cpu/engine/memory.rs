@@ -11,10 +11,12 @@ use crate::solution::Status;
 
 /// Returns the bytes of a solver of this shape, after checking that they can be had: without its
 /// results, which may lie in memory of the caller, and which the error counts. `parts` are the
-/// layouts of what is computed in lanes, each with the number of tiles and of the groups of these.
+/// layouts of what is computed in lanes, each with the number of tiles and of the groups of these, `summed`
+/// the number of values that a group adds up.
 pub(super) fn ensure_memory<V: Vector, R: Real>(
     shape: &ProblemShape,
     parts: &[(Layout, [usize; 2])],
+    summed: usize,
 ) -> Result<usize> {
     let lanes = LANES * size_of::<f64>();
     let mut counts = Vec::new();
@@ -46,12 +48,9 @@ pub(super) fn ensure_memory<V: Vector, R: Real>(
             (groups.saturating_mul(march), lanes),
         ]);
     }
-    let inputs = shape.layouts();
-    let shared = inputs.into_iter().filter(|input| input.shared()).map(|input| input.values);
-    let shared = shared.fold(0, usize::saturating_add);
     let groups = parts.iter().map(|(_, [_, groups])| *groups).fold(0, usize::max);
     counts.extend([
-        (groups.saturating_mul(shared), size_of::<f64>()),
+        (groups.saturating_mul(summed), size_of::<f64>()),
         (shape.batch, 3 * size_of::<Status>()),
     ]);
     let bytes = total(&counts);

@@ -3,6 +3,7 @@
 use super::{Group, GroupTask, MOST_GROUPS, Task};
 use crate::backend::cpu::lanes::Vector;
 use crate::backend::cpu::layout::{Context, Layout};
+use crate::backend::cpu::staging::Source;
 use crate::backend::cpu::tile::leader::SharedFactor;
 use crate::options::Options;
 use crate::problem::Problem;
@@ -21,7 +22,8 @@ pub fn run<'a, V: Vector, R: Real>(
     problem: &Problem<'_, R>,
     tasks: impl Iterator<Item = Task<'a>>,
 ) {
-    let context = &Context { inputs: problem.inputs.map(R::values), options, layout, shared };
+    let inputs = Source::of(problem.inputs, &problem.places);
+    let context = &Context { inputs, options, layout, shared };
     // Gathered first: threads that share an iterator of the tasks would be compiled anew, with all that
     // they call, for each kind of task and each kind of array.
     let mut tasks: SmallVec<[Option<Task<'a>>; MOST_GROUPS]> = tasks.map(Some).collect();

@@ -13,7 +13,7 @@ use super::{SolutionSink, input_status, is_certain, norms};
 use crate::backend::cpu::gradient::{GradientSink, OtherSums};
 use crate::backend::cpu::lanes::{LANES, Vector};
 use crate::backend::cpu::layout::{Context, Cut};
-use crate::backend::cpu::staging::TileSystems;
+use crate::backend::cpu::staging::{Source, TileSystems};
 use crate::error::Result;
 use crate::inputs::Inputs;
 use crate::options::Options;
@@ -134,7 +134,7 @@ impl<V: Vector> Chunks<V> {
     pub fn jvp<const T: usize, const P: usize>(
         &mut self,
         context: &Context<'_>,
-        inputs: Inputs<Values<'_>>,
+        inputs: Inputs<Source<'_>>,
         status: &[Status],
         sink: &mut SolutionSink<'_>,
     ) {

@@ -36,7 +36,7 @@ fn oscillator<T: Real>(factorization: Factorization, refinement: usize) -> Outco
         ..Options::default()
     };
     let layout = Layout::new(problem.shape(), &options);
-    let inputs = problem.inputs.map(T::values);
+    let inputs = Source::of(problem.inputs, &problem.places);
     let context = Context { inputs, options: &options, layout: &layout, shared: None };
     let mut scratch = Scratch::<Portable>::new(problem.shape(), &options, &layout).unwrap();
     let mut tile = Tile::new(TileSystems::whole(0, 1), &layout).unwrap();

@@ -69,6 +69,11 @@ impl<T: Real> DeviceSolver<T> {
                            device: `Solver::on` takes a problem from the program's memory";
             return Err(Error::argument("follow_growth", message));
         }
+        if shape.partly.is_some() {
+            let message = "an input has some axes of the batch and shares others, which only arrays in \
+                           the program's memory can";
+            return Err(Error::argument("batch", message));
+        }
         let details = SolutionDetails::new(device, shape.batch)?;
         let derived = SolutionDetails::new(device, shape.batch)?;
         let weights = Buffer::unwritten(device, "gradient of the weights", 4)?;

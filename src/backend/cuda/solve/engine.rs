@@ -11,6 +11,7 @@ use crate::backend::cuda::path::problem::Values;
 use crate::backend::cuda::path::results::{SolutionBuffers, values_of_system};
 use crate::backend::cuda::solve::batch::{Batch, Part};
 use crate::backend::cuda::solve::paths::{self, CudaPath};
+use crate::backend::expanded::Expanded;
 use crate::backend::{self, engine::of_precision};
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
@@ -22,7 +23,19 @@ use crate::real::Real;
 use crate::shape::ProblemShape;
 use crate::solution::{Residuals, SolutionMut, Status};
 
-/// Makes the engine of a device for problems of one shape, computing in `T`.
+/// Makes the engine of a device for problems of one shape, computing in `T`. It solves problems whose arrays
+/// have strides or share some axes of the batch, too, by way of copies.
+pub fn on_host<T: Real>(
+    device: &Arc<CudaDevice>,
+    shape: &ProblemShape,
+    options: &Options,
+    path: CudaPath,
+) -> Result<Box<dyn backend::Engine<T>>> {
+    let engine = |shape: &ProblemShape| new(device, shape, options, path);
+    Ok(Box::new(Expanded::new(shape, engine)?))
+}
+
+/// Makes the engine of a device for problems of one shape whose arrays are row-major.
 pub fn new<T: Real>(
     device: &Arc<CudaDevice>,
     shape: &ProblemShape,

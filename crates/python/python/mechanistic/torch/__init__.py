@@ -74,7 +74,10 @@ def solve_ode(
 
     Letters: N time points, K states, E equations at each point, Qc = order of the equations + 1,
     Q = Qc + ``extra_derivatives``. Leading axes (...) are the batch and broadcast; an axis of
-    length 1 is shared.
+    length 1 is shared. On the CPU, tensors are read where they lie: transposed ones (step first), slices,
+    and such as share some leading axes and not others are not copied, except under ``torch.compile`` and
+    the transformations of ``torch.func``; on CUDA devices they are. (A tensor that was expanded is copied:
+    leave its axes at length 1.)
 
     Args:
         coefficients: c, (..., N or 1, E, K, Qc).
@@ -127,7 +130,7 @@ def solve_ode(
             extra_derivatives = _shapes.size("extra_derivatives", extra_derivatives)
     batch_of = _shapes.batch_of if compiling else _shapes.known_batch_of
     batch = batch_of(tuple([x.shape for x in inputs]), points, steps_per_state)
-    c, b, v, s = [_flatten(x, batch, i) for i, x in enumerate(inputs)]
+    c, b, v, s = _flatten(inputs, batch, keep=not compiling)
     key = _options.key(
         smoothness,
         weights,
@@ -173,15 +176,21 @@ def _check_tensors(*inputs: Tensor) -> list[Tensor]:
     raise TypeError(f"coefficients: expected real numbers, got {first.dtype}")
 
 
-def _flatten(x: Tensor, batch: _shapes.Batch, i: int) -> Tensor:
-    """Returns an input with one leading axis: 1 if the systems share it, else their number."""
-    leading = batch.own[i]
-    rest = x.shape[len(leading) :]
-    if _shapes.count(leading) == 1:
-        return x if len(leading) == 1 else x.reshape(1, *rest)
-    if leading != batch.axes:
-        x = x.expand(*batch.axes, *rest)
-    return x if len(batch.axes) == 1 else x.reshape(_shapes.count(batch.axes), *rest)
+def _flatten(inputs: list[Tensor], batch: _shapes.Batch, keep: bool) -> list[Tensor]:
+    """Returns the inputs with one leading axis: 1 if the systems share it, else their number. If copies would
+    have to be made for it, and ``keep``, they have all leading axes where the solver reads these."""
+    several = len(batch.axes) > 1 and (
+        batch.partly_shared or not all([x.is_contiguous() for x in inputs])
+    )
+    if several and keep and inputs[0].is_cpu and not _operators.is_transformed():
+        return [
+            x if leading == own else x.reshape(leading + x.shape[len(own) :])
+            for x, leading, own in zip(inputs, batch.padded, batch.own)
+        ]
+    return [
+        x if len(own) == 1 == len(batch.axes) else _operators.one_axis(x, own, batch.axes)
+        for x, own in zip(inputs, batch.own)
+    ]
 
 
 class OdeLayer(torch.nn.Module):

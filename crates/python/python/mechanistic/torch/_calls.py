@@ -1,11 +1,12 @@
-"""Calls of the native solver with tensors whose inputs have one leading axis, (B or 1, ...)."""
+"""Calls of the native solver with tensors whose inputs have one leading axis, (B or 1, ...), or as many as the
+coefficients."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -20,9 +21,8 @@ Inputs = Sequence[Tensor]
 
 
 def _sizes(inputs: Inputs, systems: int, points: int, extra: int) -> Any:
-    c, b, v, s = inputs
-    steps = tuple(s.shape) if s.dim() == 3 else (*s.shape, 1)
-    return (systems, points, extra, tuple(c.shape), tuple(b.shape), tuple(v.shape), steps)
+    c, b, v, s = [tuple(x.shape) for x in inputs]
+    return (systems, points, extra, c, b, v, s)
 
 
 def _addresses(tensors: Sequence[Maybe]) -> tuple[int, ...]:
@@ -38,6 +38,30 @@ def _location(x: Tensor, wait: bool = False) -> tuple[int, int, bool] | int:
     return x.device.index, int(torch.cuda.current_stream(x.device).cuda_stream), wait
 
 
+def lent(x: Tensor) -> Tensor:
+    """Returns an input as the solver reads it, with any strides on the CPU, but those of an expanded tensor:
+    there every value has a gradient of its own.
+
+    What is returned may be a copy: keep it in a variable for as long as its address is in use.
+    """
+    if not x.is_cpu or x.is_neg() or x.data_ptr() % x.element_size():
+        return dense(x)
+    if x.is_contiguous() or all([size < 2 or y for size, y in zip(x.shape, x.stride())]):
+        return x
+    return x.contiguous()
+
+
+def _strides(inputs: Inputs) -> tuple[tuple[int, ...], ...] | None:
+    """Returns how inputs lie that are not all in row-major order."""
+    if all([x.is_contiguous() for x in inputs]):
+        return None
+    return tuple([x.stride() for x in inputs])
+
+
+@overload
+def dense(x: Tensor) -> Tensor: ...
+@overload
+def dense(x: Maybe) -> Maybe: ...
 def dense(x: Maybe) -> Maybe:
     """Returns the tensor in row-major order, with its signs in memory, at an address that is a
     multiple of the size of its numbers.
@@ -51,14 +75,14 @@ def dense(x: Maybe) -> Maybe:
 
 
 def empty_solution(c: Tensor, systems: int, points: int, extra: int) -> tuple[Tensor, Tensor]:
-    z = c.new_empty(systems, points, c.shape[3], c.shape[4] + extra)
+    z = c.new_empty(systems, points, c.shape[-2], c.shape[-1] + extra)
     return z, c.new_empty(systems)
 
 
 def solve_now(
     c: Tensor, b: Tensor, v: Tensor, s: Tensor, systems: int, points: int, extra: int, key: str
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    inputs = [dense(x) for x in (c, b, v, s)]
+    inputs = [lent(x) for x in (c, b, v, s)]
     native, options = _options.parse(key)
     z, epsilon = empty_solution(c, systems, points, extra)
     status = c.new_empty(systems, dtype=torch.int32)
@@ -70,6 +94,7 @@ def solve_now(
         (z.data_ptr(), epsilon.data_ptr(), status.data_ptr()),
         # A caller whom the statuses do not concern does not wait for the device.
         _location(c, wait=options.check != "ignore"),
+        _strides(inputs),
     )
     if failed:
         _status.report(factor, options.check)
@@ -106,6 +131,7 @@ def solve_again(
         _addresses(inputs),
         (z.data_ptr(), epsilon.data_ptr(), status.data_ptr()),
         _location(c),
+        _strides(inputs),
     )
     return factor, (z, epsilon)
 
@@ -114,7 +140,7 @@ def factor_now(
     c: Tensor, b: Tensor, v: Tensor, s: Tensor, systems: int, points: int, extra: int, key: str
 ) -> Tensor:
     """Returns the token of a solve of which nothing else is needed."""
-    inputs: list[Any] = [dense(x) for x in (c, b, v, s)]
+    inputs = [lent(x) for x in (c, b, v, s)]
     factor, _ = solve_again(inputs, systems, points, extra, key)
     return torch.from_numpy(np.asarray(factor))
 
@@ -133,9 +159,9 @@ def vjp_now(
     extra: int,
     key: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    inputs: list[Any] = [dense(x) for x in (c, b, v, s)]
+    inputs = [lent(x) for x in (c, b, v, s)]
     gradients = [
-        torch.empty_like(x) if needs >> i & 1 else x.new_empty(0) for i, x in enumerate(inputs)
+        x.new_empty(x.shape if needs >> i & 1 else 0) for i, x in enumerate(inputs)
     ]
     cotangent = [dense(w), dense(w_epsilon)]
     _factor(inputs, token, systems, points, extra, key).vjp(
@@ -143,6 +169,7 @@ def vjp_now(
         _addresses(cotangent),
         tuple([x.data_ptr() if needs >> i & 1 else 0 for i, x in enumerate(gradients)]),
         _location(c),
+        _strides(inputs),
     )
     return gradients[0], gradients[1], gradients[2], gradients[3]
 
@@ -162,11 +189,15 @@ def jvp_now(
     extra: int,
     key: str,
 ) -> tuple[Tensor, Tensor]:
-    inputs: list[Any] = [dense(x) for x in (c, b, v, s)]
+    inputs = [lent(x) for x in (c, b, v, s)]
     directions = [dense(x) for x in (dc, db, dv, ds)]
     z, epsilon = empty_solution(c, systems, points, extra)
     _factor(inputs, token, systems, points, extra, key).jvp(
-        _addresses(inputs), _addresses(directions), _addresses((z, epsilon)), _location(c)
+        _addresses(inputs),
+        _addresses(directions),
+        _addresses((z, epsilon)),
+        _location(c),
+        _strides(inputs),
     )
     return z, epsilon
 
@@ -188,9 +219,9 @@ def second_now(
     extra: int,
     key: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    inputs: list[Any] = [dense(x) for x in (c, b, v, s)]
+    inputs = [lent(x) for x in (c, b, v, s)]
     directions: list[Any] = [
-        torch.zeros_like(x) if d is None else dense(d) for x, d in zip(inputs, (dc, db, dv, ds))
+        x.new_zeros(x.shape) if d is None else dense(d) for x, d in zip(inputs, (dc, db, dv, ds))
     ]
     # The values are needed too, which no factor keeps.
     factor, (z, epsilon) = solve_again(inputs, systems, points, extra, key)
@@ -198,18 +229,18 @@ def second_now(
         torch.zeros_like(z) if w is None else dense(w),
         torch.zeros_like(epsilon) if w_epsilon is None else dense(w_epsilon),
     )
-    addresses, location = _addresses(inputs), _location(c)
+    addresses, location, strides = _addresses(inputs), _location(c), _strides(inputs)
     g = torch.empty_like(z), torch.empty_like(epsilon)
-    factor.inverse(addresses, _addresses(cotangent), _addresses(g), location)
+    factor.inverse(addresses, _addresses(cotangent), _addresses(g), location, strides)
     dz = torch.empty_like(z), torch.empty_like(epsilon)
-    factor.jvp(addresses, _addresses(directions), _addresses(dz), location)
+    factor.jvp(addresses, _addresses(directions), _addresses(dz), location, strides)
     native, options = _options.parse(key)
     own, left = _second.own_part(
         inputs, directions, (z, epsilon), dz, g, native, options, extra
     )
-    gradients = [torch.empty_like(x) for x in inputs]
+    gradients = [x.new_empty(x.shape) for x in inputs]
     left_over = [dense(x) for x in left]
-    factor.vjp(addresses, _addresses(left_over), _addresses(gradients), location)
+    factor.vjp(addresses, _addresses(left_over), _addresses(gradients), location, strides)
     total = [gradient + part for gradient, part in zip(gradients, own)]
     return total[0], total[1], total[2], total[3]
 

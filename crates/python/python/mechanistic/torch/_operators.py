@@ -1,5 +1,6 @@
 """The operators of PyTorch: the solve and its derivatives, on inputs with one leading axis, (B or
-1, ...).
+1, ...). In eager code the solve and its gradient take inputs with several leading axes, too; whatever
+differentiates or transforms these makes one axis of them first.
 
 Each of them is a Function of autograd, for eager code and ``torch.func``:
 
@@ -20,12 +21,12 @@ is solved once more.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from .. import _lanes
+from .. import _lanes, _shapes
 from . import _calls
 
 Maybe = Tensor | None
@@ -39,9 +40,56 @@ def solve(
     if torch.compiler.is_compiling():
         operator = torch.ops.mechanistic.traced_solve.default
     else:
-        operator = _Solve.apply if _is_transformed() else _PlainSolve.apply
+        operator = _Solve.apply if is_transformed() else _PlainSolve.apply
     z, epsilon, status, _ = operator(c, b, v, s, systems, points, extra, key)
     return z, epsilon, status
+
+
+# --- the leading axes ----------------------------------------------------------------------------
+
+
+def one_axis(x: Tensor, own: Sequence[int], axes: Sequence[int]) -> Tensor:
+    """Makes one axis of the leading axes ``own`` of an input, which broadcast to ``axes``: 1 if the systems share
+    it, else their number."""
+    own = tuple(own)
+    rest = x.shape[len(own) :]
+    if _shapes.count(own) == 1:
+        return x.reshape(1, *rest)
+    if own != tuple(axes):
+        x = x.expand(*axes, *rest)
+    return x.reshape(_shapes.count(axes), *rest)
+
+
+class _Leading(NamedTuple):
+    """The leading axes of inputs that may have several."""
+
+    own: list[tuple[int, ...]]
+    axes: tuple[int, ...]
+
+    @classmethod
+    def of(cls, inputs: Sequence[Tensor]) -> _Leading:
+        count = inputs[0].dim() - 4
+        own = [tuple(x.shape[:count]) for x in inputs]
+        return cls(own, tuple([max(sizes) for sizes in zip(*own)]))
+
+    def flatten(self, inputs: Sequence[Maybe]) -> Sequence[Maybe]:
+        """Returns inputs, or directions of them, with one leading axis."""
+        if len(self.axes) == 1:
+            return inputs
+        return [None if x is None else one_axis(x, own, self.axes) for x, own in zip(inputs, self.own)]
+
+    def unflatten(self, gradients: Sequence[Tensor], needs: int) -> Sequence[Tensor]:
+        """Returns the gradients of inputs from those of the flattened ones."""
+        if len(self.axes) == 1:
+            return gradients
+        results = list(gradients)
+        for i, own in enumerate(self.own):
+            if needs >> i & 1:
+                axes = own if _shapes.count(own) == 1 else self.axes
+                x = results[i].reshape(*axes, *results[i].shape[1:])
+                shared = [axis for axis, size in enumerate(own) if size != axes[axis]]
+                results[i] = x.sum(shared, keepdim=True) if shared else x
+        return results
 
 
 # --- vmap ----------------------------------------------------------------------------------------
@@ -122,7 +170,7 @@ def _padded(x: Tensor, width: int) -> Tensor:
 # Functions for `torch.func` have a `setup_context`, and PyTorch looks at the signature of their `forward`
 # in every call, which takes longer than a small solve: hence `*arguments`, and a plain Function where
 # nothing is transformed. Where PyTorch no longer tells, all goes the longer way.
-_is_transformed: Callable[[], bool] = getattr(
+is_transformed: Callable[[], bool] = getattr(
     torch._C, "_are_functorch_transforms_active", lambda: True
 )
 
@@ -170,12 +218,15 @@ class _Solve(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, w: Maybe, w_epsilon: Maybe, *_: Any) -> Any:
         # Without a graph of the backward pass there is nothing to differentiate or to transform.
-        plain = not (torch.is_grad_enabled() or _is_transformed())
+        plain = not (torch.is_grad_enabled() or is_transformed())
         return _solve_backward(ctx, _calls.vjp_now if plain else None, w, w_epsilon)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
-        dz, depsilon = _Jvp.apply(*ctx.saved_tensors, *tangents[:4], *ctx.constants)
+        *inputs, token = ctx.saved_tensors
+        leading = _Leading.of(inputs)
+        flat, moved = leading.flatten(inputs), leading.flatten(tangents[:4])
+        dz, depsilon = _Jvp.apply(*flat, token, *moved, *ctx.constants)
         return dz, depsilon, None, None
 
     @staticmethod
@@ -224,17 +275,20 @@ def _solve_backward(ctx: Any, plain: Callable[..., Any] | None, w: Maybe, w_epsi
     systems, points, extra, _ = ctx.constants
     if w is None:
         w = _zeros_like_solution(inputs[0], systems, points, extra)
-    arguments = (*inputs, token, w, w_epsilon, _needed(ctx), *ctx.constants)
+    needs = _needed(ctx)
     if plain and not (_is_batched(w) or (w_epsilon is not None and _is_batched(w_epsilon))):
-        gradients = plain(*arguments)
+        gradients = plain(*inputs, token, w, w_epsilon, needs, *ctx.constants)
     else:
-        gradients = _apply(_Vjp, *arguments)
+        leading = _Leading.of(inputs)
+        flat = leading.flatten(inputs)
+        gradients = _apply(_Vjp, *flat, token, w, w_epsilon, needs, *ctx.constants)
+        gradients = leading.unflatten(gradients, needs)
     wanted = (x if ctx.needs_input_grad[i] else None for i, x in enumerate(gradients))
     return (*wanted, None, None, None, None)
 
 
 def _zeros_like_solution(c: Tensor, systems: int, points: int, extra: int) -> Tensor:
-    return c.new_zeros(systems, points, c.shape[3], c.shape[4] + extra)
+    return c.new_zeros(systems, points, c.shape[-2], c.shape[-1] + extra)
 
 
 class _Vjp(torch.autograd.Function):

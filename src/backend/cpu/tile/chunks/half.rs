@@ -3,7 +3,7 @@
 use crate::backend::cpu::gradient::{GradientSink, Target, check_below};
 use crate::backend::cpu::lanes::{LANES, Vector, work};
 use crate::backend::cpu::layout::{Context, Cut, Layout};
-use crate::backend::cpu::staging::TileSystems;
+use crate::backend::cpu::staging::{Source, TileSystems};
 use crate::backend::cpu::sweep::Sweep;
 use crate::backend::cpu::sweep::probe::Probes;
 use crate::backend::cpu::tile::{Found, Scratch, SolutionSink, Tile, uncertainty};
@@ -61,7 +61,7 @@ pub enum Task<'a> {
     /// substitutes it forward into the direction.
     Given(Values<'a>),
     /// Does the same with the right-hand side of the tangent.
-    Tangents(Inputs<Values<'a>>),
+    Tangents(Inputs<Source<'a>>),
     /// Substitutes forward the residual of this vector into the correction.
     Residual(Which),
     /// Substitutes backward in this vector, or in the correction, which is added to it.
@@ -219,8 +219,7 @@ impl<V: Vector> Part<V> {
                 let mut lanes = [0.0; LANES];
                 lanes[..tile.systems.lanes()].fill(*live);
                 gradient.begin(layout, V::from_array(lanes));
-                let streams = layout.streams(*places, sink.origin);
-                let mut target = Target { sink, streams };
+                let mut target = Target::new(layout, *places, sink);
                 let z = &tile.unknowns;
                 let mut finish = |sweep: &mut Sweep<'_, V>, range: Range<usize>, g: &[V]| {
                     sweep.room.points.load(sweep.context, sweep.systems, range.clone());

@@ -137,6 +137,7 @@ fn sizes_beyond_what_a_kernel_counts_are_errors() {
         rhs: [1, 1, e],
         initial_values: [1, 1, k, 1],
         steps: [1, 1, 1],
+        partly: None,
     };
     for (shape, word) in [
         (shape(1 << 40, 1, 1, 2), "unknowns"),

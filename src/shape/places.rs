@@ -1,0 +1,106 @@
+//! The places of an input's values in the array that the caller lends.
+
+use smallvec::SmallVec;
+
+/// An axis of an array: its length, and the distance from one value along it to the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Axis {
+    pub extent: usize,
+    pub stride: usize,
+}
+
+/// The places of the values of one input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Places {
+    /// Axes of the batch, outermost first, at least one; a stride of 0 is that of an axis that the input
+    /// shares.
+    batch: SmallVec<[Axis; 2]>,
+    /// Axes of a system: time, then up to three of what a point has.
+    inner: [Axis; 4],
+    /// Whether the values of a system lie row-major and without gaps.
+    dense: bool,
+}
+
+impl Places {
+    /// Returns the places of an array with these axes. Neighboring axes of the batch become one where the
+    /// places allow it, so that few are left.
+    pub fn new(batch: impl IntoIterator<Item = Axis>, inner: [Axis; 4]) -> Self {
+        let mut merged = SmallVec::<[Axis; 2]>::new();
+        for axis in batch.into_iter().filter(|axis| axis.extent != 1) {
+            match merged.last_mut() {
+                Some(outer) if outer.stride == axis.extent * axis.stride => {
+                    *outer = Axis { extent: outer.extent * axis.extent, ..axis };
+                }
+                _ => merged.push(axis),
+            }
+        }
+        if merged.is_empty() {
+            merged.push(Axis { extent: 1, stride: 0 });
+        }
+        let mut next = 1;
+        let dense = inner.iter().rev().all(|axis| {
+            let fits = axis.extent <= 1 || axis.stride == next;
+            next *= axis.extent.max(1);
+            fits
+        });
+        Places { batch: merged, inner, dense }
+    }
+
+    /// Returns the place of a system's first value.
+    #[inline(always)]
+    pub fn of(&self, system: usize) -> usize {
+        let [outermost, inner @ ..] = &self.batch[..] else { return 0 };
+        let (mut place, mut rest) = (0, system);
+        for axis in inner.iter().rev() {
+            place += rest % axis.extent * axis.stride;
+            rest /= axis.extent;
+        }
+        place + rest * outermost.stride
+    }
+
+    /// Iterates over the places of a system's values, in row-major order.
+    pub fn of_values(&self, system: usize) -> impl Iterator<Item = usize> + use<> {
+        let [a, b, c, d] = self.inner;
+        let along =
+            |axis: Axis, start: usize| (0..axis.extent).map(move |i| start + i * axis.stride);
+        along(a, self.of(system))
+            .flat_map(move |start| along(b, start))
+            .flat_map(move |start| along(c, start))
+            .flat_map(move |start| along(d, start))
+    }
+
+    /// Returns whether all systems share the values.
+    #[inline(always)]
+    pub fn shared(&self) -> bool {
+        self.batch.len() == 1 && self.batch[0].stride == 0
+    }
+
+    /// Returns the axes of a system.
+    #[inline(always)]
+    pub fn inner(&self) -> [Axis; 4] {
+        self.inner
+    }
+
+    /// Returns whether the values of a system lie row-major and without gaps.
+    #[inline(always)]
+    pub fn dense(&self) -> bool {
+        self.dense
+    }
+}
+
+/// Returns the axes of an array of this shape that lies row-major and without gaps. Those of length 1, along
+/// which values are shared, have the stride 0.
+pub(crate) fn row_major(shape: &[usize]) -> SmallVec<[Axis; 6]> {
+    let mut next = 1usize;
+    let mut axes: SmallVec<[Axis; 6]> = shape
+        .iter()
+        .rev()
+        .map(|&extent| {
+            let stride = if extent == 1 { 0 } else { next };
+            next = next.saturating_mul(extent.max(1));
+            Axis { extent, stride }
+        })
+        .collect();
+    axes.reverse();
+    axes
+}
