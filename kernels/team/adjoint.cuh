@@ -14,7 +14,7 @@
 #include "team/solve.cuh"
 
 template <Kind KIND>
-__device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint) {
+__device__ __forceinline__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint) {
     const TeamContext<KIND> context(plan);
     if (context.idle) {
         return;

@@ -21,15 +21,16 @@
 // (places Q+gQ .. Q+i) is not used. In the team's window each row has one place more, for the
 // right-hand side, which is thus substituted along with the factorization.
 //
-// The rows of a group are eliminated together, up to MOST_ROWS: what the rows before them, of this
-// block and the last, subtract is one sum, in registers.
+// A block row is eliminated in strips of up to MOST_ROWS rows of a group. First every strip gets
+// its rows of M less what the block rows before subtract, all strips at once. Then one strip after
+// another is factorized, and subtracts what it takes from all strips after it at once.
 
 #ifndef MECHANISTIC_BANDED_CUH
 #define MECHANISTIC_BANDED_CUH
 
 #include "team/rows.cuh"
 
-// Most rows of a group that are eliminated at once.
+// Most rows of a strip.
 constexpr int MOST_ROWS = 4;
 
 // Places of a row.
@@ -39,7 +40,7 @@ struct Places {
     int width;   // with the right-hand side, in the window
     int pitch;   // of the window, odd
     int border;  // first place of the border
-    Divisor by_stored, by_kept;
+    Divisor by_stored, by_kept, by_width;
 
     __device__ explicit Places(const Sizes &s)
         : stored(s.bandwidth * s.block + s.derivatives + s.border),
@@ -48,7 +49,8 @@ struct Places {
           pitch(width | 1),
           border(s.bandwidth * s.block + s.derivatives),
           by_stored(stored),
-          by_kept(kept) {}
+          by_kept(kept),
+          by_width(width) {}
 
     // Returns the values of a block row of the factor, which begins at a multiple of 16 bytes.
     __device__ int block_values(int block) const { return (block * kept + 1) / 2 * 2; }
@@ -56,8 +58,8 @@ struct Places {
 
 template <Kind KIND>
 struct Banded {
-    const Sizes &sizes;
-    const Places &places;
+    const Sizes sizes;
+    const Places places;
     const Team<KIND> team;
 
     // Memory of the team.
@@ -66,7 +68,7 @@ struct Banded {
     double *reciprocals;  // (P): of the diagonal of R_tt
     double *pivots;       // (P): the squares of that diagonal
     double *wholes;       // (P): diagonal of M
-    double *panel;        // (MOST_ROWS, MOST_ROWS): the rows being eliminated, in their own columns
+    double *panel;        // (MOST_ROWS, MOST_ROWS): the next strip, in its own columns
     double *corner;       // (c, c+1): H and the border's right-hand side
     double *corner_wholes;  // (c)
     Pivots judged;          // of this thread
@@ -102,28 +104,11 @@ struct Banded {
     // by formula.
     template <class Source>
     __device__ void eliminate(int t, const Source &rows) {
-        const int q = sizes.derivatives, w = sizes.bandwidth;
+        const int w = sizes.bandwidth;
         const BlockRows a = {block_row(t), t > sizes.first ? block_row(t - 1) : nullptr,
                              w == 2 && t > sizes.first + 1 ? block_row(t - 2) : nullptr};
         smooth(t, rows);
-#pragma unroll 1
-        for (int first = 0; first < sizes.block; first += q)
-#pragma unroll 1
-            for (int row = first; row < first + q;) {
-                switch (first + q - row) {
-                    case 1:
-                        row += eliminate_rows<1>(a, first, row, rows);
-                        break;
-                    case 2:
-                        row += eliminate_rows<2>(a, first, row, rows);
-                        break;
-                    case 3:
-                        row += eliminate_rows<3>(a, first, row, rows);
-                        break;
-                    default:
-                        row += eliminate_rows<4>(a, first, row, rows);
-                }
-            }
+        with_strips([&](auto of) { eliminate_strips<decltype(of)>(a, rows); });
 #pragma unroll 1
         for (int row = team.rank; row < sizes.block; row += team.size) {
             judged.judge(pivots[row], rows.whole(row, wholes[row]), rows.unknown(t, row));
@@ -136,7 +121,7 @@ struct Banded {
             const int column = triangle_column(index), row = index - triangle(column);
             double sum[1] = {};
             add_products<1>(sum, columns + row, places.pitch, columns + column, places.pitch, 0,
-                            sizes.block);
+                            sizes.block, 1);
             corner[row * (c + 1) + column] -= sum[0];
         }
     }
@@ -148,12 +133,8 @@ struct Banded {
         const BlockRows a = {block_row(t), t == sizes.end ? block_row(t - 1) : nullptr,
                              sizes.bandwidth == 2 ? block_row(t - 2) : nullptr};
         smooth(t, rows);
-#pragma unroll 1
-        for (int row = 0; row < sizes.block; ++row) {
-            reduce<1>(a, sizes.by_derivatives.multiple(row), row, 0, rows);
-            // The team waits before the next row comes into the panel.
-            team.sync();
-        }
+        with_strips([&](auto of) { reduce<decltype(of)>(a, rows); });
+        team.sync();
     }
 
   private:
@@ -162,6 +143,65 @@ struct Banded {
         double *now;
         const double *last, *before;
     };
+
+    // A strip: its group's first row, its own, and its number of rows.
+    struct Strip {
+        int first, row, count;
+    };
+    // How groups are cut into strips: all of MOST rows, or, if RAGGED, the last of a group of
+    // fewer.
+    template <int MOST, bool RAGGED>
+    struct Strips {
+        static constexpr int ROWS = MOST;
+        __device__ static int of_group(int derivatives) { return (derivatives + MOST - 1) / MOST; }
+        __device__ static Strip get(const Sizes &sizes, int number) {
+            const int q = sizes.derivatives;
+            if (!RAGGED) {
+                return {sizes.by_derivatives.multiple(number * MOST), number * MOST, MOST};
+            }
+            const int group = number / of_group(q), first = group * q;
+            const int row = first + (number - group * of_group(q)) * MOST;
+            return {first, row, min(MOST, first + q - row)};
+        }
+    };
+
+    // Calls work(Strips) with as few strips for a group as there can be, as even as they can be.
+    template <class Work>
+    __device__ void with_strips(Work work) const {
+        const int q = sizes.derivatives, strips = (q + MOST_ROWS - 1) / MOST_ROWS;
+        const int most = (q + strips - 1) / strips;
+        const bool ragged = most * strips != q;
+        if (most == 1) {
+            work(Strips<1, false>());
+        } else if (most == 2) {
+            work(Strips<2, false>());
+        } else if (most == 3 && !ragged) {
+            work(Strips<3, false>());
+        } else if (most == 3) {
+            work(Strips<3, true>());
+        } else if (!ragged) {
+            work(Strips<4, false>());
+        } else {
+            work(Strips<4, true>());
+        }
+    }
+
+    // Calls work(strip, place) for the places that the strips from number `from` on have, strip by
+    // strip, the threads of the team side by side.
+    template <class Of, class Work>
+    __device__ void for_places(int from, Work work) const {
+        const int q = sizes.derivatives;
+        const int tasks = (sizes.states * Of::of_group(q) - from) * places.width;
+#pragma unroll 1
+        for (int task = team.rank; task < tasks; task += team.size) {
+            const int number = places.by_width.quotient(task);
+            const int place = task - number * places.width;
+            const Strip strip = Of::get(sizes, from + number);
+            if (place < strip.first + q || place >= q + strip.row) {
+                work(strip, place);
+            }
+        }
+    }
 
     // Begins block row t of the window with the part of M that is not the equations': that of a
     // state with itself, with other points, with the border and the right-hand side.
@@ -210,22 +250,18 @@ struct Banded {
         team.sync();
     }
 
-    // Computes ROWS rows from `row` on of the group that begins at row `first`: M, less what the
-    // block rows before and the first `eliminated` rows of this block row subtract from it. A
-    // thread has whole columns of these rows, so that lanes read side by side, or all the same.
-    template <int ROWS, class Source>
-    __device__ void reduce(const BlockRows &blocks, int first, int row, int eliminated,
-                           const Source &rows) {
+    // Computes all strips: M, less what the block rows before subtract. A thread has whole columns
+    // of a strip, so that lanes read side by side, or all the same.
+    template <class Of, class Source>
+    __device__ void reduce(const BlockRows &blocks, const Source &rows) {
+        constexpr int ROWS = Of::ROWS;
         const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, pitch = places.pitch;
-        double *a = blocks.now + row * pitch;
-#pragma unroll 1
-        for (int place = team.rank; place < places.width; place += team.size) {
+        for_places<Of>(0, [&](const Strip &strip, int place) {
+            const int first = strip.first, row = strip.row;
+            double *a = blocks.now + row * pitch;
             const bool outermost = place < first + q, beyond = place >= q + p;
             const bool next = beyond && place < places.border;
             const int column = outermost || beyond ? -1 : place - q;
-            if (!outermost && !beyond && column < row) {
-                continue;
-            }
             double sum[ROWS] = {};
             if constexpr (Source::EQUATIONS) {
                 add_equations<ROWS>(sum, first, row - first, column, place, rows);
@@ -233,10 +269,10 @@ struct Banded {
             const bool begun = place >= first && column < first + q;
 #pragma unroll
             for (int i = 0; i < ROWS; ++i) {
-                if (begun && (column < 0 || column >= row + i)) {
+                if (begun && i < strip.count && (column < 0 || column >= row + i)) {
                     sum[i] += a[i * pitch + place];
                 }
-                if (column == row + i) {
+                if (i < strip.count && column == row + i) {
                     wholes[column] = sum[i];
                 }
             }
@@ -247,53 +283,119 @@ struct Banded {
             if (next || column >= 0) {
                 from = sizes.by_derivatives.multiple(other);
             }
-            // The sum is Σ_m b(m, left + i) b(m, right) over the rows `from` ≤ m < end of a block
-            // row b; no thread of the team begins before `least`, so that all are at the same row
+            // The sum is Σ_m b(m, left + i) b(m, right) over the rows `from` ≤ m < p of a block row
+            // b; no thread with this strip begins before `least`, so that all are at the same row
             // at the same time.
             double removed[ROWS] = {};
-            auto remove = [&](const double *b, int left, int right, int least, int from, int end) {
+            auto remove = [&](const double *b, int left, int right, int least, int from) {
                 const double *rows = b + least * pitch;
                 add_products<ROWS>(removed, rows + left, pitch, rows + right, pitch, from - least,
-                                   end - least);
+                                   p - least, strip.count);
             };
             if (w == 1 && blocks.last) {
-                remove(blocks.last, row, other, first, from, p);
+                remove(blocks.last, row, other, first, from);
             }
             if (w == 2 && blocks.last) {
                 remove(blocks.last, q + p + row, column < 0 ? other : q + p + column, 0,
-                       outermost || next ? from : 0, p);
+                       outermost || next ? from : 0);
             }
             if (blocks.before) {
-                remove(blocks.before, row, other, first, next ? p : from, p);
+                remove(blocks.before, row, other, first, next ? p : from);
             }
-            remove(blocks.now, q + row, place, 0,
-                   outermost ? sizes.by_derivatives.multiple(place) : 0, eliminated);
 #pragma unroll
             for (int i = 0; i < ROWS; ++i) {
                 sum[i] -= removed[i];
-                a[i * pitch + place] = sum[i];
-                if (column >= row && column < row + ROWS) {
-                    panel[i * MOST_ROWS + column - row] = sum[i];
-                }
+            }
+            set(blocks.now, strip, place, sum, 0);
+        });
+    }
+
+    // Stores a column of a strip, and in the panel what the next strip, `following`, has in its
+    // own.
+    template <int ROWS>
+    __device__ void set(double *block, const Strip &strip, int place, const double (&column)[ROWS],
+                        int following) const {
+        const int own = place - sizes.derivatives - strip.row;
+        double *a = block + strip.row * places.pitch + place;
+#pragma unroll
+        for (int i = 0; i < ROWS; ++i) {
+            if (i < strip.count) {
+                a[i * places.pitch] = column[i];
+            }
+            if (strip.row == following && own >= 0 && own < strip.count) {
+                panel[i * MOST_ROWS + own] = column[i];
             }
         }
     }
 
-    // Factorizes ROWS rows from `row` on of the group that begins at row `first`.
-    template <int ROWS, class Source>
-    __device__ int eliminate_rows(const BlockRows &blocks, int first, int row, const Source &rows) {
-        const int q = sizes.derivatives, p = sizes.block, pitch = places.pitch;
-        double *a = blocks.now + row * pitch;
-        reduce<ROWS>(blocks, first, row, row, rows);
+    // Computes all strips of a block row of R.
+    template <class Of, class Source>
+    __device__ void eliminate_strips(const BlockRows &blocks, const Source &rows) {
+        constexpr int ROWS = Of::ROWS;
+        const int q = sizes.derivatives, pitch = places.pitch;
+        const int strips = sizes.states * Of::of_group(q);
+        reduce<Of>(blocks, rows);
         team.sync();
+#pragma unroll 1
+        for (int number = 0; number < strips; ++number) {
+            const Strip pivot = Of::get(sizes, number);
+            if (team.rank < places.width) {
+                factorize<ROWS>(blocks.now, pivot);
+            }
+            team.sync();
+            if (number + 1 == strips) {
+                break;
+            }
+            const int following = Of::get(sizes, number + 1).row;
+            const double *of_pivot = blocks.now + pivot.row * pitch;
+            for_places<Of>(number + 1, [&](const Strip &strip, int place) {
+                // Beyond its group, the pivot's outermost columns are zero.
+                if (place < strip.first + q && place >= pivot.first + q) {
+                    return;
+                }
+                double left[ROWS][ROWS] = {}, right[ROWS] = {}, sum[ROWS] = {};
+#pragma unroll
+                for (int m = 0; m < ROWS; ++m) {
+                    if (m < pivot.count) {
+                        right[m] = of_pivot[m * pitch + place];
+                    }
+#pragma unroll
+                    for (int i = 0; i < ROWS; ++i) {
+                        if (m < pivot.count && i < strip.count) {
+                            left[m][i] = of_pivot[m * pitch + q + strip.row + i];
+                        }
+                    }
+                }
+#pragma unroll
+                for (int i = 0; i < ROWS; ++i) {
+                    if (i < strip.count) {
+                        sum[i] = blocks.now[(strip.row + i) * pitch + place];
+                    }
+#pragma unroll
+                    for (int m = 0; m < ROWS; ++m) {
+                        sum[i] = fma(-left[m][i], right[m], sum[i]);
+                    }
+                }
+                set(blocks.now, strip, place, sum, following);
+            });
+            team.sync();
+        }
+    }
 
+    // Factorizes a strip, whose own columns are in the panel.
+    template <int ROWS>
+    __device__ void factorize(double *block, const Strip &strip) const {
+        const int q = sizes.derivatives, p = sizes.block, pitch = places.pitch;
+        const int first = strip.first, row = strip.row;
+        double *a = block + row * pitch;
         // Every thread computes the triangle of these rows, and with it its columns.
         double r[ROWS][ROWS], reciprocal[ROWS];
 #pragma unroll
         for (int i = 0; i < ROWS; ++i)
 #pragma unroll
             for (int k = i; k < ROWS; ++k) {
-                r[i][k] = panel[i * MOST_ROWS + k];
+                // Rows that the strip does not have are those of the unit matrix.
+                r[i][k] = k < strip.count ? panel[i * MOST_ROWS + k] : double(i == k);
             }
 #pragma unroll
         for (int i = 0; i < ROWS; ++i) {
@@ -318,21 +420,21 @@ struct Banded {
             double x[ROWS];
 #pragma unroll
             for (int i = 0; i < ROWS; ++i) {
-                x[i] = a[i * pitch + place];
+                if (i < strip.count) {
+                    x[i] = a[i * pitch + place];
 #pragma unroll
-                for (int m = 0; m < i; ++m) {
-                    x[i] -= r[m][i] * x[m];
-                }
-                x[i] *= reciprocal[i];
-                a[i * pitch + place] = x[i];
-                if (column == row + i) {
-                    reciprocals[column] = reciprocal[i];
-                    pivots[column] = r[i][i];
+                    for (int m = 0; m < i; ++m) {
+                        x[i] -= r[m][i] * x[m];
+                    }
+                    x[i] *= reciprocal[i];
+                    a[i * pitch + place] = x[i];
+                    if (column == row + i) {
+                        reciprocals[column] = reciprocal[i];
+                        pivots[column] = r[i][i];
+                    }
                 }
             }
         }
-        team.sync();
-        return ROWS;
     }
 
     // Adds the equations' share of M, or of the right-hand side, between rows j .. j + ROWS of the
@@ -356,14 +458,14 @@ struct Banded {
         }
         const int stride = column >= 0 ? all : 1;
         if (j + ROWS <= given) {
-            add_products<ROWS>(sum, left, all, right, stride, 0, count);
+            add_products<ROWS>(sum, left, all, right, stride, 0, count, ROWS);
         } else {
             // The last of these rows have no coefficients.
 #pragma unroll
             for (int i = 0; i < ROWS; ++i) {
                 double one[1] = {};
                 if (j + i < given) {
-                    add_products<1>(one, left + i, all, right, stride, 0, count);
+                    add_products<1>(one, left + i, all, right, stride, 0, count, 1);
                 }
                 sum[i] = one[0];
             }
@@ -374,19 +476,21 @@ struct Banded {
         }
     }
 
-    // Computes sum[i] += Σ_m left(m, i) right(m) over from ≤ m < count, with distances between
-    // rows.
+    // Computes sum[i] += Σ_m left(m, i) right(m) over from ≤ m < count, for i < live, with
+    // distances between rows.
     template <int ROWS>
     __device__ static void add_products(double (&sum)[ROWS], const double *left, int left_stride,
-                                        const double *right, int right_stride, int from,
-                                        int count) {
+                                        const double *right, int right_stride, int from, int count,
+                                        int live) {
 #pragma unroll 4
         for (int m = 0; m < count; ++m, left += left_stride, right += right_stride) {
             if (m >= from) {
                 const double other = *right;
 #pragma unroll
                 for (int i = 0; i < ROWS; ++i) {
-                    sum[i] = fma(left[i], other, sum[i]);
+                    if (i < live) {
+                        sum[i] = fma(left[i], other, sum[i]);
+                    }
                 }
             }
         }

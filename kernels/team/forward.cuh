@@ -24,7 +24,7 @@
 #include "team/solve.cuh"
 
 template <Kind KIND>
-__device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution) {
+__device__ __forceinline__ void team_forward(const TeamPlan &plan, const TeamSolution &solution) {
     const TeamContext<KIND> context(plan);
     if (context.idle) {
         return;

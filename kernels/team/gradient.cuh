@@ -14,7 +14,7 @@
 template <Kind KIND>
 struct Gradient {
     Rows<KIND> rows;
-    const Sizes &sizes;
+    const Sizes sizes;
     const Team<KIND> team;
     const TeamAdjoint &outputs;
     const double *iterate;    // (unknowns) of the system: z

@@ -9,7 +9,7 @@
 template <Kind KIND, bool MEASURE = false>
 struct Residual {
     Rows<KIND> rows;
-    const Sizes &sizes;
+    const Sizes sizes;
     const Team<KIND> team;
 
     // Shared memory of the team.

@@ -126,7 +126,7 @@ template <Kind KIND>
 struct Rows {
     static constexpr bool EQUATIONS = true;
     const Problem &problem;
-    const Sizes &sizes;
+    const Sizes sizes;
     const Team<KIND> team;
     const SharedTable pair, triple;
     int64_t system = 0;
@@ -195,38 +195,36 @@ struct Rows {
         }
         if (first || p.coefficients.time) {
             const int64_t offset = system * p.coefficients.system + t * p.coefficients.time;
-#pragma unroll 1
-            for (int i = team.rank; i < p.equations * sizes.equation_columns; i += team.size) {
-                coefficients[i] = checked(p.coefficients, offset + i, Faults::COEFFICIENTS);
-            }
+            take(coefficients, p.coefficients, offset, p.equations * sizes.equation_columns,
+                 Faults::COEFFICIENTS);
         }
         if (first || p.rhs.time) {
             const int64_t offset = system * p.rhs.system + t * p.rhs.time;
-#pragma unroll 1
-            for (int i = team.rank; i < p.equations; i += team.size) {
-                rhs[i] = checked(p.rhs, offset + i, Faults::RHS);
-            }
+            take(rhs, p.rhs, offset, p.equations, Faults::RHS);
         }
         if (t < p.initial_points) {
             const int64_t offset = system * p.initial_values.system + t * p.initial_values.time;
-#pragma unroll 1
-            for (int i = team.rank; i < p.states * p.initial_derivatives; i += team.size) {
-                initial[i] = checked(p.initial_values, offset + i, Faults::INITIAL_VALUES);
-            }
+            take(initial, p.initial_values, offset, p.states * p.initial_derivatives,
+                 Faults::INITIAL_VALUES);
         }
         const int powers = sizes.step_states * sizes.derivatives;
 #pragma unroll 1
         for (int i = team.rank; i < powers; i += team.size) {
             const int state = sizes.by_derivatives.quotient(i), j = i - state * sizes.derivatives;
             // The last point has no step of its own: its rows are scaled by the step before it.
-            const double step = this->step(min(t, sizes.points - 2), state);
-            lengths[state] = step;
+            const bool known = !first && !p.steps.time;
+            const double step =
+                known ? lengths[state] : this->step(min(t, sizes.points - 2), state);
+            if (!known) {
+                lengths[state] = step;
+            }
             pair_powers[(t % 2) * powers + i] =
                 t < sizes.points - 1 ? point_scale * power(step, j + pair.shift) : 0.0;
             if (triple.rows) {
                 triple_powers[(t % 3) * powers + i] =
                     t < sizes.points - 2
-                        ? point_scale * power(step + this->step(t + 1, state), j + triple.shift)
+                        ? point_scale * power(step + (known ? step : this->step(t + 1, state)),
+                                              j + triple.shift)
                         : 0.0;
             }
         }
@@ -421,6 +419,48 @@ struct Rows {
     __device__ int unknown(int t, int row) const { return t * sizes.block + row; }
 
   private:
+    // Takes values of an input from `offset` on, after setting the input's bit among the faults if
+    // they are not all finite.
+    __device__ void take(double *target, const Input &input, int64_t offset, int count,
+                         unsigned bit) {
+        switch (input.storage) {
+            case STORAGE_F64:
+                take(target, count, bit, static_cast<const double *>(input.data) + offset);
+                break;
+            case STORAGE_F32:
+                take(target, count, bit, static_cast<const float *>(input.data) + offset);
+                break;
+            default:
+#pragma unroll 1
+                for (int i = team.rank; i < count; i += team.size) {
+                    target[i] = checked(input, offset + i, bit);
+                }
+        }
+    }
+
+    // The same with a known storage: loads wait for each other in groups.
+    template <class T>
+    __device__ void take(double *target, int count, unsigned bit, const T *source) {
+        constexpr int TOGETHER = 4;
+#pragma unroll 1
+        for (int first = team.rank; first < count; first += TOGETHER * team.size) {
+            T values[TOGETHER];
+#pragma unroll
+            for (int k = 0; k < TOGETHER; ++k) {
+                const int i = first + k * team.size;
+                values[k] = i < count ? source[i] : T(0);
+            }
+#pragma unroll
+            for (int k = 0; k < TOGETHER; ++k) {
+                const int i = first + k * team.size;
+                if (i < count) {
+                    faults.check(values[k], bit);
+                    target[i] = values[k];
+                }
+            }
+        }
+    }
+
     // Returns a value of an input, after setting the input's bit among the faults if it is not
     // finite.
     __device__ double checked(const Input &input, int64_t index, unsigned bit) {

@@ -102,9 +102,9 @@ __device__ void hand_over(Banded<KIND> &banded, Rows<KIND> &rows, const RecordLa
 // handed over.
 struct SeparatorRows {
     static constexpr bool EQUATIONS = false;
-    const RecordLayout &layout;
+    const RecordLayout layout;
     const double *records;  // (C, values)
-    const Sizes &problem;
+    const Sizes problem;
     int chunks;
     int t = 0;  // the separator in turn
 
@@ -151,9 +151,9 @@ struct SeparatorRows {
 // The system of the separators and the border, which one team solves.
 template <Kind KIND>
 struct Separators {
-    const Sizes &problem;
+    const Sizes problem;
     const int chunks;
-    const RecordLayout &layout;
+    const RecordLayout layout;
     const Sizes sizes;
     const Places places;
     Banded<KIND> banded;

@@ -50,12 +50,14 @@ struct TeamContext {
         team.size = plan.team_threads;
         team.rank = threadIdx.x;
         team.lanes = 0xffffffffu;
+        team.lane_of_first = 0;
         bool member = true;
         if (KIND == WARP || KIND == CHUNK) {
             const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, per_warp = 32 / team.size;
             const int in_warp = lane / team.size;
-            team.rank = lane - in_warp * team.size;
-            team.lanes = (0xffffffffu >> (32 - team.size)) << (in_warp * team.size);
+            team.lane_of_first = in_warp * team.size;
+            team.rank = lane - team.lane_of_first;
+            team.lanes = (0xffffffffu >> (32 - team.size)) << team.lane_of_first;
             in_block = warp * per_warp + in_warp;
             per_block = blockDim.x / 32 * per_warp;
             member = in_warp < per_warp;
@@ -143,7 +145,7 @@ struct TeamContext {
 template <Kind KIND>
 struct RefinedSolve {
     const TeamContext<KIND> &context;
-    const Sizes &sizes;  // of the team's chunk
+    const Sizes sizes;  // of the team's chunk
     const Team<KIND> team;
     Substitution<KIND> substitution;
     Residual<KIND> residual;

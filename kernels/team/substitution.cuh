@@ -1,8 +1,9 @@
 // Substitution with the factor of team/banded.cuh: Rᵀ v = rhs forward in time, R x = v backward.
 //
 // Block rows of R come from global memory, each fetched while its neighbor is worked on, but for
-// teams that work in global memory anyway. An unknown is one thread's until it is solved for; the
-// threads go through the rows together.
+// teams that work in global memory anyway. The triangle of a block is solved by the lanes of the
+// team's first warp, each with an unknown, up to 32 at a time: they shuffle what is solved, since
+// every unknown waits for the one before it.
 
 #ifndef MECHANISTIC_SUBSTITUTION_CUH
 #define MECHANISTIC_SUBSTITUTION_CUH
@@ -11,8 +12,8 @@
 
 template <Kind KIND>
 struct Substitution {
-    const Sizes &sizes;
-    const Places &places;
+    const Sizes sizes;
+    const Places places;
     const Team<KIND> team;
 
     double *rows;    // (2, block values): block rows of R, in the memory of the window
@@ -98,26 +99,42 @@ struct Substitution {
         const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, pitch = places.kept;
         const double *a = block_row(factor, t);
         double *v = solution(0, t);
+        const int lanes = min(team.size, 32);
 #pragma unroll 1
-        for (int start = 0; start < p; start += team.size) {
-            const int end = min(p, start + team.size);
-            const int i = start + team.rank < end ? start + team.rank : -1;
-            double less = 0;  // what is left, negated
-            if (i >= 0) {
-                less = taken[i] - x[i];
-            }
+        for (int start = 0; team.rank < lanes && start < p; start += lanes) {
+            const int i = start + team.rank, end = min(p, start + lanes);
+            const bool exists = i < end;
             const double *column = a + q + i;
+            double value = 0, reciprocal = 0;
+            if (exists) {
+                value = x[i] - taken[i];
+                reciprocal = column[i * pitch];
 #pragma unroll 4
-            for (int row = 0; row < end; ++row, column += pitch) {
-                if (i == row) {
-                    v[row] = -less * *column;
-                }
-                team.sync();
-                if (i > row) {
-                    less = fma(*column, v[row], less);
+                for (int row = 0; row < start; ++row) {
+                    value = fma(-column[row * pitch], v[row], value);
                 }
             }
+            value *= reciprocal;
+#pragma unroll 1
+            for (int row = start; row < end; row += TOGETHER) {
+                // Lanes that have their unknown take nothing more: a branch costs more than zeros.
+                double factors[TOGETHER];
+#pragma unroll
+                for (int k = 0; k < TOGETHER; ++k) {
+                    const double entry = exists && i > row + k ? column[(row + k) * pitch] : 0.0;
+                    factors[k] = -entry * reciprocal;
+                }
+#pragma unroll
+                for (int k = 0; k < TOGETHER; ++k) {
+                    value = fma(factors[k], team.from(value, row - start + k), value);
+                }
+            }
+            if (exists) {
+                v[i] = value;
+            }
+            team.sync_warp();
         }
+        team.sync();
 #pragma unroll 1
         for (int i = team.rank; i < p; i += team.size) {
             substituted[int64_t(t) * p + i] = v[i];
@@ -217,6 +234,9 @@ struct Substitution {
     }
 
   private:
+    // Number of rows whose entries are loaded before the first of them is used.
+    static constexpr int TOGETHER = 8;
+
     template <class Emit, class After>
     __device__ void backward_blocks(const double *factor, const double *substituted, int probe,
                                     double &squares, Emit &emit, After &after) const {
@@ -286,25 +306,34 @@ struct Substitution {
         const double *a = block_row(factor, t);
         double *x = solution(0, t);
         const int probes = solution(1, t) - x;  // from a vector to the probe's
-        double less[VECTORS];                   // what is left of this thread's, negated
+        const int lanes = min(team.size, 32);
+        double left[VECTORS];  // what is left of this thread's right-hand side
         // Subtracts R's entry times a value.
         auto take = [&](double entry, const double *value, int to_probe) {
 #pragma unroll
             for (int vector = 0; vector < VECTORS; ++vector) {
-                const double other = value[vector * to_probe];
-                less[vector] = fma(entry, other, less[vector]);
-                if (vector == 1)
-                    squares = fma(entry * other, entry * other, squares);
+                const double term = entry * value[vector * to_probe];
+                left[vector] -= term;
+                if (vector == 1) {
+                    squares = fma(term, term, squares);
+                }
             }
         };
 #pragma unroll 1
-        for (int start = (p - 1) / team.size * team.size; start >= 0; start -= team.size) {
-            const int i = start + team.rank < p ? start + team.rank : -1;
+        for (int start = (p - 1) / lanes * lanes; team.rank < lanes && start >= 0; start -= lanes) {
+            const int i = start + team.rank, last = min(p, start + lanes) - 1;
+            const bool exists = i <= last;
             const double *row = a + i * pitch;
-            if (i >= 0) {
-                less[0] = -substituted[int64_t(t) * p + i];
+            double reciprocal = 0, value[VECTORS] = {};
+#pragma unroll
+            for (int vector = 0; vector < VECTORS; ++vector) {
+                left[vector] = 0;
+            }
+            if (exists) {
+                reciprocal = row[q + i];
+                left[0] = substituted[int64_t(t) * p + i];
                 if (VECTORS == 2) {
-                    less[VECTORS - 1] = -double(t * p + i == probe);
+                    left[VECTORS - 1] = t * p + i == probe;
                 }
                 const double *outermost = solution(0, t + w);
                 const int end = sizes.by_derivatives.multiple(i) + q;
@@ -323,23 +352,46 @@ struct Substitution {
                 for (int k = 0; k < c; ++k) {
                     take(row[places.border + k], border + k, c);
                 }
-            }
 #pragma unroll 4
-            for (int k = p - 1; k >= start; --k) {
-                if (i == k) {
-                    const double reciprocal = row[q + k];
-                    x[k] = -less[0] * reciprocal;
-                    if (VECTORS == 2) {
-                        squares = fma(less[VECTORS - 1], less[VECTORS - 1], squares);
-                        x[probes + k] = -less[VECTORS - 1] * reciprocal;
-                    }
-                }
-                team.sync();
-                if (i >= 0 && i < k) {
+                for (int k = last + 1; k < p; ++k) {
                     take(row[q + k], x + k, probes);
                 }
             }
+#pragma unroll
+            for (int vector = 0; vector < VECTORS; ++vector) {
+                value[vector] = left[vector] * reciprocal;
+            }
+#pragma unroll 1
+            for (int top = last; top >= start; top -= TOGETHER) {
+                double entries[TOGETHER];
+#pragma unroll
+                for (int k = 0; k < TOGETHER; ++k) {
+                    entries[k] = i < top - k && top - k >= start ? row[q + top - k] : 0.0;
+                }
+#pragma unroll
+                for (int k = 0; k < TOGETHER; ++k) {
+#pragma unroll
+                    for (int vector = 0; vector < VECTORS; ++vector) {
+                        const double solved = team.from(value[vector], top - start - k);
+                        value[vector] = fma(-entries[k] * reciprocal, solved, value[vector]);
+                        if (vector == 1) {
+                            const double term = entries[k] * solved;
+                            left[vector] -= term;
+                            squares = fma(term, term, squares);
+                        }
+                    }
+                }
+            }
+            if (exists) {
+                x[i] = value[0];
+                if (VECTORS == 2) {
+                    squares = fma(left[VECTORS - 1], left[VECTORS - 1], squares);
+                    x[probes + i] = value[VECTORS - 1];
+                }
+            }
+            team.sync_warp();
         }
+        team.sync();
     }
 };
 

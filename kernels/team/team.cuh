@@ -40,7 +40,8 @@ template <Kind KIND>
 struct Team {
     int rank;
     int size;
-    unsigned lanes;  // of the warp that belong to the team
+    unsigned lanes;     // of the warp that belong to the team
+    int lane_of_first;  // of the thread of rank 0
 
     // Waits for the team and makes its writes visible to it.
     __device__ void sync() const {
@@ -49,6 +50,25 @@ struct Team {
         } else {
             __syncthreads();
         }
+    }
+
+    // Waits for those threads of the team that are in the calling warp.
+    __device__ void sync_warp() const {
+        if (KIND == WARP || KIND == CHUNK) {
+            __syncwarp(lanes);
+        } else {
+            __syncwarp();
+        }
+    }
+
+    // Returns the value that the thread of this rank has, among those of the first warp, all of
+    // which call this; any of them for a rank that is not there.
+    __device__ double from(double value, int rank) const {
+        if (KIND == WARP || KIND == CHUNK) {
+            const unsigned there = min(unsigned(rank), unsigned(size - 1));
+            return __shfl_sync(lanes, value, lane_of_first + there);
+        }
+        return __shfl_sync(0xffffffffu, value, rank);
     }
 };
 

@@ -53,6 +53,12 @@ const FEWEST_GROUPS: usize = 16;
 const MOST_VALUES: usize = 1 << 30;
 /// The most rows that are eliminated at once, as in kernels/team/banded.cuh.
 pub(super) const MOST_ROWS: usize = 4;
+/// The least P for which a system is shared by several warps if that fills the device: the places
+/// of a block row are then some four for each thread of a block.
+const LEAST_OF_WARPS: usize = 20;
+/// The number of systems for each multiprocessor with which a warp for each fills the device: two
+/// for each of its schedulers, as much as registers allow of blocks.
+const FULL_WARPS: usize = 8;
 /// The alignment of the parts of the workspace, in bytes.
 const ALIGNMENT: usize = 256;
 
@@ -225,10 +231,12 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Chooses teams as wide as a row of the window while that fits a warp, and blocks beyond.
+    /// Chooses teams as wide as a row of the window while that fits a warp, and blocks beyond, or
+    /// where large blocks of M give several warps something to do and the batch is too small to.
     fn choose(&mut self, batch: usize, limits: &Limits) {
         let width = self.band().width();
-        if width <= 32 {
+        let crowded = batch > FULL_WARPS * limits.multiprocessors;
+        if width <= 32 && (self.block() < LEAST_OF_WARPS || crowded) {
             // As many teams to a warp as it has room for.
             self.team_threads = 32 / (32 / width.max(8));
             let teams_of_warp = 32 / self.team_threads;
@@ -242,8 +250,7 @@ impl Plan {
         }
         self.kind = Kind::Block;
         self.team_threads = match self.block() {
-            ..=31 => 64,
-            32..=63 => 128,
+            ..64 => 128,
             _ => 256,
         };
         if self.dynamic_shared(&self.most_memory()) > limits.shared_memory {
