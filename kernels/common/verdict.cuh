@@ -26,14 +26,20 @@ struct Faults {
     }
 };
 
-// Returns whether a pivot is positive and has all its digits.
+// Returns whether a pivot is positive and has all its digits: whether its sign is 0 and its exponent
+// is that of a normal number.
 __device__ inline bool sound(double pivot) {
-    return pivot >= DBL_MIN && isfinite(pivot);
+    return unsigned(__double2hiint(pivot)) - 0x00100000u < 0x7fe00000u;
 }
 
-// Returns 1/√pivot, or 1 for a pivot that is not sound, so that the system runs on harmlessly.
+// Returns 1/√pivot, or 1 for a pivot that is not sound, so that the system runs on harmlessly. The
+// estimate y of 1/√x has some 20 bits; with e = 1 − x·y² it is 1/√x = y·(1 + e/2 + 3e²/8 + …).
 __device__ inline double reciprocal_root(double pivot) {
-    return 1.0 / sqrt(sound(pivot) ? pivot : 1.0);
+    const double x = sound(pivot) ? pivot : 1.0;
+    double estimate;
+    asm("rsqrt.approx.ftz.f64 %0, %1;" : "=d"(estimate) : "d"(x));
+    const double error = fma(-x * estimate, estimate, 1.0);
+    return fma(estimate * error, fma(error, 0.375, 0.5), estimate);
 }
 
 // The pivot that elimination has reduced most relative to the diagonal of M, and the first pivot
@@ -47,7 +53,10 @@ struct Pivots {
         if (!sound(pivot)) {
             lost_unknown = min(lost_unknown, unknown);
         }
-        const double ratio = pivot / whole;
+        // Some 20 bits tell which ratio is the least.
+        double reciprocal;
+        asm("rcp.approx.ftz.f64 %0, %1;" : "=d"(reciprocal) : "d"(whole));
+        const double ratio = pivot * reciprocal;
         if (ratio < weakest) {
             weakest = ratio;
             weakest_unknown = unknown;

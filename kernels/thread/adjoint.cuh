@@ -36,7 +36,11 @@ __device__ void substitute_cotangent(const ThreadAdjoint &p) {
     double carried[P] = {};
 #pragma unroll 1
     for (int t = 0; t < tile.points(); ++t) {
-        cotangent.require((t + 1) * P);
+        FactorRow<K, Q> row;
+        if (tile.has(t)) {
+            substitution.load(t, row);
+        }
+        cotangent.require((t + 1) * P, t * P, min(tile.points(), t + 2) * P);
         if (!tile.has(t)) {
             continue;
         }
@@ -53,7 +57,7 @@ __device__ void substitute_cotangent(const ThreadAdjoint &p) {
             v[i] += carried[i];
             carried[i] = 0;
         }
-        substitution.step(t, v, carried);
+        substitution.step(t, row, v, carried);
     }
     substitution.finish(carried);
     __syncwarp();  // inputs are staged in the same place
@@ -123,7 +127,7 @@ class GradientSweep {
     // Takes what the last backward substitution adds to g_t.
     __device__ void visit(int t, const double (&x)[P]) {
         const bool last = tile.last(t);
-        double z[P], g[P], length[K];
+        double z[P], g[P];
         if (tile.has(t)) {
             if (AnyTile::CHUNKED && !last && !tile.has(t + 1)) {
                 begin(t);
@@ -141,7 +145,7 @@ class GradientSweep {
         const Scale<Q> scale = inputs.scale(length);
         equations(t, z, g, scale);
         initial(t, z, g, scale);
-        smoothness(t, length, z, g);
+        smoothness(t, z, g);
         if (tile.has(t)) {
 #pragma unroll
             for (int i = 0; i < P; ++i) {
@@ -178,6 +182,7 @@ class GradientSweep {
     const Workspace direction;
     WeightSums weights;
     double z_next[P], g_next[P];
+    double length[K];
     double d_mean = 0;  // of the mean step that scales balanced rows of point t, and of N − 1
 
     // Begins with the point that follows a chunk's last.
@@ -215,17 +220,12 @@ class GradientSweep {
             const double d_factor = 2 * factor * along * defect;
             weights.equation += d_factor * scale.equation(problem);
             d_mean += d_factor * slope;
+            double gradients[P];
 #pragma unroll
-            for (int k = 0; k < K; ++k) {
-#pragma unroll
-                for (int j = 0; j < Q; ++j) {
-                    if (j < width) {
-                        const int i = k * Q + j;
-                        inputs.coefficients.put(t, (e * K + k) * width + j,
-                                                kept(residual * g[i] - d_rhs * z[i]));
-                    }
-                }
+            for (int i = 0; i < P; ++i) {
+                gradients[i] = kept(residual * g[i] - d_rhs * z[i]);
             }
+            inputs.coefficients.template put_row<K, Q>(t, e * K * width, width, gradients);
             inputs.rhs.put(t, e, kept(d_rhs));
         };
         inputs.equations(t, visit, [&](int e) {
@@ -253,8 +253,7 @@ class GradientSweep {
         }
     }
 
-    __device__ void smoothness(int t, const double (&length)[K], const double (&z)[P],
-                               const double (&g)[P]) {
+    __device__ void smoothness(int t, const double (&z)[P], const double (&g)[P]) {
         if (inputs.has_step(t)) {
             const bool each = problem.steps.state != 0;
             double sum = each ? 0.0 : d_mean;

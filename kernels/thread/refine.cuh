@@ -62,7 +62,9 @@ __device__ void substitute_residual(const ThreadProblem &common, double *of_iter
 #pragma unroll 1
     for (int t = 0; t < tile.points(); ++t) {
         const bool last = tile.last(t);
+        FactorRow<K, Q> row;
         if (tile.has(t)) {
+            substitution.load(t, row);
 #pragma unroll
             for (int i = 0; i < P; ++i) {
                 x[i] = y[i];
@@ -115,7 +117,7 @@ __device__ void substitute_residual(const ThreadProblem &common, double *of_iter
                 residual[i] += b[i];
             }
         }
-        substitution.step(t, residual, next_residual);
+        substitution.step(t, row, residual, next_residual);
 #pragma unroll
         for (int i = 0; i < P; ++i) {
             residual[i] = next_residual[i];
@@ -129,11 +131,11 @@ template <int K, int Q, typename AnyTile>
 __device__ void substitute_direction(const ThreadProblem &common, bool increase) {
     constexpr int P = K * Q;
     const AnyTile tile(common);
-    const Workspace direction(tile, common.direction, P);
+    Iterate<P, AnyTile> direction(tile, common.direction, increase);
     substitute_back<K, Q>(tile, [&](int t, const double (&x)[P]) {
         if (tile.has(t)) {
             double sum[P];
-            add_to(direction, t, x, increase, sum);
+            direction.add(t, x, sum);
         }
     });
 }

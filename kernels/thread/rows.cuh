@@ -20,11 +20,16 @@ class Values {
           sums(memory_of(tile) + ring.sums),
           stream(array) {}
 
-    // Makes `count` values of point t from `first` on readable.
-    __device__ void require(int t, int first, int count) {
+    // Makes `count` values of point t from `first` on readable. Where these are the first of the
+    // point (`opens`) and all of the points before have been used, it begins to fetch the others and
+    // those of the point that comes next.
+    __device__ void require(int t, int first, int count, bool opens = false) {
         if (!array.shared()) {
-            const int v = time * t + first;
-            stream.require(REVERSED ? array.ring.values - v : v + count);
+            const int all = array.ring.values;
+            const int v = time * t;
+            stream.require(REVERSED ? all - (v + first) : v + first + count,
+                           REVERSED ? all - (v + time) : v,
+                           opens ? min(all, REVERSED ? all - (v - time) : v + 2 * time) : 0);
         }
     }
 
@@ -42,11 +47,10 @@ class Values {
             for (int i = 0; i < K * Q; ++i) {
                 row[i] = i % Q < width ? direct(start + i / Q * width + i % Q) : 0.0;
             }
+        } else if (array.wide()) {
+            get_staged<K, Q, double>(start, width, row);
         } else {
-#pragma unroll
-            for (int i = 0; i < K * Q; ++i) {
-                row[i] = i % Q < width ? stream.get(start + i / Q * width + i % Q) : 0.0;
-            }
+            get_staged<K, Q, float>(start, width, row);
         }
     }
 
@@ -65,6 +69,23 @@ class Values {
             sum(i) += gradient;
         } else {
             stream.put(time * t + i, gradient);
+        }
+    }
+
+    // Does the same for values in the order of get_row.
+    template <int K, int Q>
+    __device__ void put_row(int t, int first, int width, const double (&gradients)[K * Q]) {
+        if (time == 0) {
+#pragma unroll
+            for (int i = 0; i < K * Q; ++i) {
+                if (i % Q < width) {
+                    sum(first + i / Q * width + i % Q) += gradients[i];
+                }
+            }
+        } else if (array.wide()) {
+            put_staged<K, Q, double>(time * t + first, width, gradients);
+        } else {
+            put_staged<K, Q, float>(time * t + first, width, gradients);
         }
     }
 
@@ -108,6 +129,24 @@ class Values {
     const int time;
     double *const sums;
     Stream<REVERSED, AnyTile> stream;
+
+    template <int K, int Q, typename Slot>
+    __device__ void get_staged(int start, int width, double (&row)[K * Q]) {
+#pragma unroll
+        for (int i = 0; i < K * Q; ++i) {
+            row[i] =
+                i % Q < width ? double(stream.template at<Slot>(start + i / Q * width + i % Q)) : 0.0;
+        }
+    }
+    template <int K, int Q, typename Slot>
+    __device__ void put_staged(int start, int width, const double (&gradients)[K * Q]) {
+#pragma unroll
+        for (int i = 0; i < K * Q; ++i) {
+            if (i % Q < width) {
+                stream.template at<Slot>(start + i / Q * width + i % Q) = Slot(gradients[i]);
+            }
+        }
+    }
 
     // Returns value v of an array of which all lanes read the same values.
     __device__ double direct(int v) const {
@@ -202,8 +241,8 @@ class Inputs {
         for (int i = 0; i < problem.equations; ++i) {
             const int e = REVERSED ? problem.equations - 1 - i : i;
             const int first = e * K * width;
-            coefficients.require(t, first, K * width);
-            rhs.require(t, e, 1);
+            coefficients.require(t, first, K * width, i == 0);
+            rhs.require(t, e, 1, i == 0);
             if (tile.has(t)) {
                 double c[P];
                 coefficients.template get_row<K, Q>(t, first, width, c);
@@ -239,22 +278,23 @@ class Inputs {
         }
     }
 
-    // Returns the lengths s_t of the K states, if there is a step at point t.
+    // Sets the lengths s_t of the K states, if there is a step at point t. What all points share
+    // is read at the first.
     __device__ void lengths(int t, double (&length)[K]) {
         if (AnyTile::CHUNKED || !tile.last(t)) {
             require_step(t);
         }
-        if (has_step(t)) {
+        if (has_step(t) && (t == 0 || problem.steps.time != 0)) {
             get_step(t, length);
         }
     }
 
-    // Returns the lengths of the step that scales the rows of point t, which is the step before for
-    // the last point. For REVERSED only.
+    // Sets the lengths of the step that scales the rows of point t, which is the step before for
+    // the last point. What all points share is read at the last. For REVERSED only.
     __device__ void scaling_lengths(int t, double (&length)[K]) {
         const int from = tile.last(t) ? t - 1 : t;
         require_step(AnyTile::CHUNKED ? max(t - 1, 0) : from);
-        if (tile.has(t)) {
+        if (tile.has(t) && (t + 1 == tile.own_points() || problem.steps.time != 0)) {
             get_step(from, length);
         }
     }

@@ -146,7 +146,7 @@ class Probe {
 
 // Writes NaN for the systems that were not solved.
 __device__ inline void erase_unsolved(const Tile &tile, bool solved, void *solution, int values) {
-    unsigned unsolved = __ballot_sync(~0u, !solved && tile.holds(tile.lane));
+    unsigned unsolved = __ballot_sync(ALL_LANES, !solved && tile.holds(tile.lane));
     while (unsolved != 0) {
         const int lane = __ffs(int(unsolved)) - 1;
         unsolved &= unsolved - 1;
@@ -179,16 +179,15 @@ class SolutionSweep {
                              bool complete)
         : p(p),
           tile(tile),
-          increase(increase),
           complete(complete),
-          unrounded(tile, p.common.solution, P),
+          unrounded(tile, p.common.solution, increase),
           array(unknowns<P>(tile, p.solution)),
           out(array) {}
 
     __device__ void visit(int t, const double (&x)[P]) {
         if (tile.has(t)) {
             double z[P];
-            add_to(unrounded, t, x, increase, z);
+            unrounded.add(t, x, z);
             if (complete) {
 #pragma unroll
                 for (int i = 0; i < P; ++i) {
@@ -213,8 +212,8 @@ class SolutionSweep {
   private:
     const ThreadSolve &p;
     const AnyTile &tile;
-    const bool increase, complete;
-    const Workspace unrounded;
+    const bool complete;
+    Iterate<P, AnyTile> unrounded;
     const Array<AnyTile> array;
     Stream<true, AnyTile> out;
     bool finite = true;

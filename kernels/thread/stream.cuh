@@ -15,7 +15,7 @@
 //     l·pitch + (u + o) mod capacity − o + S − 1,    pitch = capacity + S − 1.
 // The pitch is odd and the capacity a multiple of the slots that all banks hold, so the lanes read
 // the same u, and store a window, without bank conflicts. A capacity of two windows serves rows of
-// up to W − S + 2 values.
+// up to W − S + 2 values. Where there is room, windows are fetched a point ahead of their use.
 
 #ifndef MECHANISTIC_THREAD_STREAM_CUH
 #define MECHANISTIC_THREAD_STREAM_CUH
@@ -38,6 +38,7 @@ struct Array {
     double *slots;  // of the ring
     const void *data;
     int storage;
+    int wide_slots;
     int64_t between;  // distance between systems
     int time;         // distance between points
 
@@ -48,6 +49,7 @@ struct Array {
           slots(memory_of(tile) + ring.slots),
           data(data),
           storage(storage),
+          wide_slots(tile.common.wide),
           between(between),
           time(time) {}
 
@@ -55,23 +57,36 @@ struct Array {
     __device__ bool shared() const { return AnyTile::shared(between, time); }
 
     // Return the values of a window, those of a sector, and the slots of a system.
-    __device__ int window() const { return tile.common.wide ? 8 : 16; }
-    __device__ int sector() const { return tile.common.wide ? 4 : 8; }
+    __device__ int window() const { return 1 << window_bits(); }
+    __device__ int window_bits() const { return wide() ? 3 : 4; }
+    __device__ int sector() const { return wide() ? 4 : 8; }
     __device__ int capacity() const { return ring.capacity; }
 
-    __device__ double get(int slot) const {
-        return is_wide() ? slots[slot] : double(reinterpret_cast<const float *>(slots)[slot]);
+    // Returns whether slots have 8 bytes.
+    __device__ bool wide() const { return wide_slots != 0; }
+    // Hides from the compiler that these two never change, so that what is derived from them for one
+    // pass is not kept in registers for the next.
+    __device__ void forget() { asm volatile("" : "+r"(storage), "+r"(wide_slots)); }
+    // Returns whether an array of this storage has values as its slots have them.
+    __device__ bool fits(int storage) const {
+        return storage == (wide() ? STORAGE_F64 : STORAGE_F32);
     }
-    __device__ void put(int slot, double value) const {
-        if (is_wide()) {
-            slots[slot] = value;
-        } else {
-            reinterpret_cast<float *>(slots)[slot] = float(value);
-        }
+    // Returns a slot of either width.
+    template <typename Slot>
+    __device__ Slot &at(int slot) const {
+        return reinterpret_cast<Slot *>(slots)[slot];
     }
 
-  private:
-    __device__ bool is_wide() const { return tile.common.wide != 0; }
+    __device__ double get(int slot) const {
+        return wide() ? at<double>(slot) : double(at<float>(slot));
+    }
+    __device__ void put(int slot, double value) const {
+        if (wide()) {
+            at<double>(slot) = value;
+        } else {
+            at<float>(slot) = float(value);
+        }
+    }
 };
 
 // A stream of a result or a cotangent, (B, N, P).
@@ -84,8 +99,9 @@ __device__ Array<AnyTile> unknowns(const AnyTile &tile, const void *data) {
 template <bool REVERSED, typename AnyTile>
 class Stream {
   public:
-    __device__ explicit Stream(const Array<AnyTile> &array) : array(array), loaded(0), stored(0) {
-        offset = offset_of(array.tile.start(array.tile.lane, array.between, array.time));
+    __device__ explicit Stream(const Array<AnyTile> &array)
+        : array(array), loaded(0), arrived(0), stored(0) {
+        offset = offset_of(begin(array.tile, array.tile.lane));
         nearest = array.tile.lane * pitch() + array.sector() - 1 - offset;
     }
 
@@ -96,11 +112,29 @@ class Stream {
     __device__ double get(int v) const { return array.get(slot(v)); }
     // Replaces value v of this lane's system.
     __device__ void put(int v, double value) { array.put(slot(v), value); }
+    // Returns value v where it stands, as a value of the slots' type.
+    template <typename Slot>
+    __device__ Slot &at(int v) const {
+        return array.template at<Slot>(slot(v));
+    }
 
-    // Makes the values u < end of every system readable.
-    __device__ void require(int end) {
-        while (loaded * array.window() < end + array.sector() - 1) {
-            fetch();
+    // Makes the values u < end of every system readable, and begins to fetch the values u < later as
+    // far as the ring has room where only those from `first` on are still needed.
+    __device__ void require(int end, int first, int later) {
+        const int needed = windows(end);
+        if (arrived < min(needed, loaded)) {
+            wait();
+        }
+        const int wanted =
+            max(needed, min(windows(later), (first + array.capacity()) >> array.window_bits()));
+        if (loaded < wanted) {
+            __syncwarp();
+            while (loaded < wanted) {
+                fetch();
+            }
+            if (arrived < needed) {
+                wait();
+            }
         }
     }
 
@@ -133,10 +167,11 @@ class Stream {
     }
 
   private:
-    const Array<AnyTile> array;
+    Array<AnyTile> array;
     int offset;   // o of this lane's system
     int nearest;  // slot of this lane with u + o = 0
-    int loaded;
+    int loaded;   // windows that are fetched
+    int arrived;  // of them, those that are readable
     int stored;
 
     static constexpr int TOGETHER = 4;  // loads that are under way at once
@@ -146,39 +181,50 @@ class Stream {
         return nearest + ((position(v) + offset) & (array.capacity() - 1));
     }
 
-    // Returns o of the system whose first value has this index.
-    __device__ int offset_of(int64_t first) const {
-        if (array.shared()) {
-            return 0;
-        }
-        const unsigned ahead =
-            unsigned(reinterpret_cast<uint64_t>(array.data) >> shift_of(array.storage)) +
-            unsigned(first);
-        return int((REVERSED ? 0u - (ahead + unsigned(array.ring.values)) : ahead) &
-                   unsigned(array.sector() - 1));
+    // Returns how many windows have the values u < end of every system.
+    __device__ int windows(int end) const {
+        return (end + array.sector() + array.window() - 2) >> array.window_bits();
     }
 
-    // Shows every value of window `window` to visit(i, slot, lane of its system, index of that
+    // Returns the values between the begin of a sector and the first value of the tile's lane 0.
+    __device__ int ahead(const AnyTile &tile) const {
+        const int64_t first = tile.start(0, array.between, array.time);
+        const uint64_t values = reinterpret_cast<uint64_t>(array.data) >> shift_of(array.storage);
+        return int(unsigned(values) + unsigned(first)) & (array.sector() - 1);
+    }
+    // Returns the place of a lane's first value, counted from the begin of that sector.
+    __device__ int begin(const AnyTile &tile, int lane) const {
+        return ahead(tile) + tile.distance(lane, array.between, array.time);
+    }
+    // Returns o of the system whose values begin at this place.
+    __device__ int offset_of(int begin) const {
+        return array.shared() ? 0
+                              : (REVERSED ? -(begin + array.ring.values) : begin) &
+                                    (array.sector() - 1);
+    }
+
+    // Shows every value of window `window` to visit(i, slot, lane of its system, place of that
     // system's first value, position of the value, whether it exists), for i < TOGETHER, then calls
     // finish(), and so on. A request of the warp covers one window of each of 32/W systems, W
     // systems apart: so its accesses to shared memory do not conflict.
     template <typename Visit, typename Finish>
-    __device__ void pass(int window, Visit visit, Finish finish) {
-        int lane = thread_number() % LANES;  // nothing of a pass is kept in registers for the next
+    __device__ void pass(const AnyTile &tile, int window, Visit visit, Finish finish) {
+        int lane = tile.lane;
+        const int own_begin = begin(tile, lane);
+        const int own_run = tile.run(lane, array.ring, array.time);
         const int place = window * array.window() + (lane & (array.window() - 1));
         lane &= -array.window();
-        int64_t first = array.tile.start(lane, array.between, array.time);
         int nearest = lane * pitch() + array.sector() - 1 + (place & (array.capacity() - 1));
 #pragma unroll 1
         for (int request = 0; request < array.window(); request += TOGETHER) {
 #pragma unroll
             for (int i = 0; i < TOGETHER; ++i) {
-                const int offset = offset_of(first);
+                const int begin = __shfl_sync(ALL_LANES, own_begin, lane);
+                const int run =
+                    AnyTile::CHUNKED ? __shfl_sync(ALL_LANES, own_run, lane) : own_run;
+                const int offset = offset_of(begin);
                 const int at = position(place - offset);
-                visit(
-                    i, nearest - offset, lane, first, at,
-                    unsigned(at) < unsigned(max(0, array.tile.run(lane, array.ring, array.time))));
-                first += array.tile.distance(lane, array.between, array.time);
+                visit(i, nearest - offset, lane, begin, at, unsigned(at) < unsigned(run));
                 lane += 1;
                 nearest += pitch();
             }
@@ -186,16 +232,50 @@ class Stream {
         }
     }
 
-    __device__ void fetch() {
+    // Returns where the values of lane 0 begin, less what is ahead of them: a sum that is hidden
+    // from the compiler, which would rather make it anew for every value.
+    template <typename T>
+    __device__ T *base(const AnyTile &tile, T *data, int64_t between) const {
+        T *place = data + tile.start(0, between, array.time) - ahead(tile);
+        asm("" : "+l"(place));
+        return place;
+    }
+
+    // Copies values that need no conversion.
+    template <typename Slot>
+    __device__ void copy(const AnyTile &tile) {
+        const Slot *source = base(tile, static_cast<const Slot *>(array.data), array.between);
+        const unsigned target = unsigned(__cvta_generic_to_shared(array.slots));
+        int slots[TOGETHER], places[TOGETHER];
+        pass(
+            tile, loaded,
+            [&](int i, int slot, int, int begin, int position, bool exists) {
+                slots[i] = exists ? slot : -1;
+                places[i] = begin + position;
+            },
+            [&]() {
+#pragma unroll
+                for (int i = 0; i < TOGETHER; ++i) {
+                    if (slots[i] >= 0) {
+                        asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(
+                                         target + unsigned(slots[i]) * unsigned(sizeof(Slot))),
+                                     "l"(source + places[i]), "n"(sizeof(Slot))
+                                     : "memory");
+                    }
+                }
+            });
+    }
+
+    __device__ void convert(const AnyTile &tile) {
+        const int64_t first = tile.start(0, array.between, array.time) - ahead(tile);
         double values[TOGETHER];
         int slots[TOGETHER];
-        __syncwarp();
         pass(
-            loaded,
-            [&](int i, int slot, int, int64_t first, int position, bool exists) {
+            tile, loaded,
+            [&](int i, int slot, int, int begin, int position, bool exists) {
                 slots[i] = exists ? slot : -1;
                 if (exists) {
-                    values[i] = read(array.data, array.storage, first + position);
+                    values[i] = read(array.data, array.storage, first + (begin + position));
                 }
             },
             [&]() {
@@ -206,27 +286,75 @@ class Stream {
                     }
                 }
             });
+    }
+
+    // Nothing of a pass is kept in registers for the next, which has a tile of its own.
+    __device__ void fetch() {
+        array.forget();
+        const AnyTile tile(array.tile.common);
+        if (!array.fits(array.storage)) {
+            convert(tile);
+        } else if (array.wide()) {
+            copy<double>(tile);
+        } else {
+            copy<float>(tile);
+        }
         ++loaded;
+    }
+
+    // Makes all windows readable that are fetched.
+    __device__ void wait() {
+        asm volatile("cp.async.wait_all;" ::: "memory");
         __syncwarp();
+        arrived = loaded;
+    }
+
+    // Writes a window to an array of Stored, from slots of type Slot.
+    template <typename Slot, typename Stored>
+    __device__ void store_as(void *data, int64_t between) {
+        const AnyTile tile(array.tile.common);
+        Stored *target = base(tile, static_cast<Stored *>(data), between);
+        const int own_distance = tile.distance(tile.lane, between, array.time);
+        const int ahead = this->ahead(tile), held = tile.held();
+        Slot values[TOGETHER];
+        int places[TOGETHER];
+        pass(
+            tile, stored,
+            [&](int i, int slot, int lane, int begin, int position, bool exists) {
+                // The systems of an array of partial sums are further apart than those of the input.
+                const int start = AnyTile::CHUNKED
+                                      ? ahead + __shfl_sync(ALL_LANES, own_distance, lane)
+                                      : begin;
+                exists &= lane < held;
+                places[i] = exists ? start + position : -1;
+                if (exists) {
+                    values[i] = array.template at<Slot>(slot);
+                }
+            },
+            [&]() {
+#pragma unroll
+                for (int i = 0; i < TOGETHER; ++i) {
+                    if (places[i] >= 0) {
+                        target[places[i]] = Stored(values[i]);
+                    }
+                }
+            });
     }
 
     __device__ void store(void *data, int storage, int64_t between) {
+        array.forget();
         __syncwarp();
-        pass(
-            stored,
-            [&](int, int slot, int lane, int64_t first, int position, bool exists) {
-                if (exists && array.tile.holds(lane)) {
-                    const int64_t start =
-                        AnyTile::CHUNKED ? array.tile.start(lane, between, array.time) : first;
-                    write(data, storage, start + position, array.get(slot));
-                }
-            },
-            [&]() {});
+        if (storage == STORAGE_F64) {
+            array.wide() ? store_as<double, double>(data, between)
+                         : store_as<float, double>(data, between);
+        } else {
+            array.wide() ? store_as<double, float>(data, between)
+                         : store_as<float, float>(data, between);
+        }
         ++stored;
         __syncwarp();
     }
 
-    // There are no offsets where the batch shares the array.
     __device__ void store_sums(const Output &sums, int64_t first) {
         const int window = array.window();
         const int u = stored * window + (array.tile.lane & (window - 1));
@@ -243,7 +371,7 @@ class Stream {
         }
 #pragma unroll 1
         for (int distance = window; distance < LANES; distance *= 2) {
-            sum += __shfl_xor_sync(~0u, sum, distance);
+            sum += __shfl_xor_sync(ALL_LANES, sum, distance);
         }
         if (inside && array.tile.lane < window) {
             write(sums.data, sums.storage, first + position(u), sum);

@@ -19,22 +19,32 @@ class ForwardSubstitution {
           vector(tile, tile.common.vector, P),
           separators(tile) {}
 
-    // Takes the right-hand side of point t, from which what earlier points leave has been
-    // subtracted, and replaces it by the result; subtracts from that of the next point what this
-    // point leaves.
-    __device__ void step(int t, double (&right)[P], double (&next)[P]) {
+    // Loads row t of R, if registers suffice: what makes the right-hand side need not wait for it.
+    __device__ void load(int t, FactorRow<K, Q> &row) const {
+        if (EARLY<P> && !tile.separates(t)) {
+            row.load(factor, t, tile.last(t));
+        }
+    }
+
+    // Takes row t of R and the right-hand side of point t, from which what earlier points leave has
+    // been subtracted, and replaces it by the result; subtracts from that of the next point what
+    // this point leaves.
+    __device__ void step(int t, FactorRow<K, Q> &row, double (&right)[P], double (&next)[P]) {
         if (tile.separates(t)) {
             separators.start(right);
             return;
         }
-        FactorRow<K, Q> row;
-        factor.load(t, 0, row.upper_values);
+        if (!EARLY<P>) {
+            factor.load(t, 0, row.upper_values);
+        }
         row.forward(right);
         vector.store(t, 0, right);
         separators.extend(t, right);
         if (!tile.last(t)) {
             double carried[P];
-            factor.load(t, Layout<K, Q>::UPPER, row.link_values);
+            if (!EARLY<P>) {
+                factor.load(t, Layout<K, Q>::UPPER, row.link_values);
+            }
             row.carry(right, carried);
 #pragma unroll
             for (int i = 0; i < P; ++i) {
@@ -63,6 +73,13 @@ struct Alone {
     __device__ void point(int, const Row &, bool, const Between &) {}
 };
 
+// What a backward substitution reads of a point.
+template <int K, int Q>
+struct BackwardPoint {
+    FactorRow<K, Q> row;
+    double right[K * Q];
+};
+
 // Substitutes `vector` backward; accept(t, x) takes every block, the last point first. A lane that
 // has no point t gets none. `besides` sees the same rows of R.
 template <int K, int Q, typename AnyTile, typename Accept, typename Besides>
@@ -71,24 +88,43 @@ __device__ void substitute_back(const AnyTile &tile, Accept accept, Besides &bes
     const ThreadProblem &common = tile.common;
     const Workspace factor(tile, common.factor, Layout<K, Q>::VALUES);
     const Workspace vector(tile, common.vector, P);
+    const auto load = [&](int t, BackwardPoint<K, Q> &point) {
+        if (!tile.separates(t)) {
+            point.row.load(factor, t, tile.last(t));
+            vector.load(t, 0, point.right);
+        }
+    };
     double next[P];
     Separators<K, Q, AnyTile> separators(tile);
     separators.solve(next);  // accept may write where inputs were staged
     besides.begin(separators);
+    BackwardPoint<K, Q> early;  // the point that comes next
+    if (EARLY<P>) {
+        load(tile.own_points() - 1, early);
+    }
 #pragma unroll 1
     for (int t = tile.points() - 1; t >= 0; --t) {
         const bool last = tile.last(t);
         double x[P];
-        if (tile.separates(t)) {
-            separators.result(x);
-            besides.separator(separators);
-        } else if (tile.has(t)) {
-            FactorRow<K, Q> row;
-            row.load(factor, t, last);
-            vector.load(t, 0, x);
-            separators.subtract(t, x);
-            row.backward(x, next, last);
-            besides.point(t, row, last, separators);
+        if (tile.has(t)) {
+            BackwardPoint<K, Q> point = early;
+            if (!EARLY<P>) {
+                load(t, point);
+            } else if (t > 0) {
+                load(t - 1, early);
+            }
+            if (tile.separates(t)) {
+                separators.result(x);
+                besides.separator(separators);
+            } else {
+#pragma unroll
+                for (int i = 0; i < P; ++i) {
+                    x[i] = point.right[i];
+                }
+                separators.subtract(t, x);
+                point.row.backward(x, next, last);
+                besides.point(t, point.row, last, separators);
+            }
         }
         accept(t, x);
         if (tile.has(t)) {
@@ -105,19 +141,39 @@ __device__ void substitute_back(const AnyTile &tile, Accept accept) {
     substitute_back<K, Q>(tile, accept, alone);
 }
 
-// Replaces block t of the iterate by x, or increases it by x; `sum` is the new block.
-template <int P>
-__device__ void add_to(const Workspace &iterate, int t, const double (&x)[P], bool increase,
-                       double (&sum)[P]) {
-    if (increase) {
-        iterate.load(t, 0, sum);
+// An iterate whose blocks are replaced or increased, the last one first. A block is loaded before
+// the increase is known.
+template <int P, typename AnyTile>
+class Iterate {
+  public:
+    __device__ Iterate(const AnyTile &tile, double *blocks, bool increase)
+        : blocks(tile, blocks, P), increase(increase) {
+        load(tile.own_points() - 1);
     }
+
+    // Replaces block t by x, or increases it by x; `sum` is the new block.
+    __device__ void add(int t, const double (&x)[P], double (&sum)[P]) {
 #pragma unroll
-    for (int i = 0; i < P; ++i) {
-        sum[i] = increase ? sum[i] + x[i] : x[i];
+        for (int i = 0; i < P; ++i) {
+            sum[i] = increase ? old[i] + x[i] : x[i];
+        }
+        blocks.store(t, 0, sum);
+        if (t > 0) {
+            load(t - 1);
+        }
     }
-    iterate.store(t, 0, sum);
-}
+
+  private:
+    const Workspace blocks;
+    const bool increase;
+    double old[P];  // the block that comes next
+
+    __device__ void load(int t) {
+        if (increase) {
+            blocks.load(t, 0, old);
+        }
+    }
+};
 
 }  // namespace thread
 

@@ -11,12 +11,18 @@
 namespace thread {
 
 constexpr int LANES = 32;
+constexpr unsigned ALL_LANES = 0xffffffffu;
 
-// This thread's number in its block, which the compiler takes for another number each time. So what
-// one sweep derives from it is not kept in registers for the next.
+// This thread's number in its block and the block's in the grid, which the compiler takes for other
+// numbers each time. So what one sweep derives from them is not kept in registers for the next.
 __device__ inline int thread_number() {
     int number;
     asm volatile("mov.u32 %0, %%tid.x;" : "=r"(number));
+    return number;
+}
+__device__ inline int block_number() {
+    int number;
+    asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(number));
     return number;
 }
 
@@ -31,16 +37,20 @@ struct Tile {
 
     __device__ explicit Tile(const ThreadProblem &common)
         : common(common),
-          index(blockIdx.x),
-          first(int64_t(blockIdx.x) * LANES),
+          index(block_number()),
+          first(index * LANES),
           lane(thread_number()) {}
     __device__ int64_t system(int lane) const {
         return min(first + lane, common.problem.batch - 1);
     }
-    __device__ bool holds(int lane) const { return first + lane < common.problem.batch; }
+    // Returns how many lanes have a system of their own: all before the first that has none.
+    __device__ int held() const { return int(min(int64_t(LANES), common.problem.batch - first)); }
+    __device__ bool holds(int lane) const { return lane < held(); }
 
     // Returns the number of points of a sweep.
     __device__ int points() const { return int(common.problem.points); }
+    // Returns the number of points of this lane.
+    __device__ int own_points() const { return points(); }
     __device__ static bool has(int) { return true; }
     // Returns the number of a lane's point t in its system; `last` tells whether no other point
     // follows there.
@@ -50,15 +60,15 @@ struct Tile {
 
     // Returns whether all lanes read the same values of an array with these distances.
     __device__ static bool shared(int64_t between, int) { return between == 0; }
-    // Returns the place of the values of a lane's points: index of the first, how many exist,
-    // distance to the next lane's.
+    // Returns the place of the values of a lane's points: index of the first, its distance to that
+    // of lane 0, how many exist.
     __device__ int64_t start(int lane, int64_t between, int) const {
         return system(lane) * between;
     }
-    __device__ static int run(int, const ThreadRing &ring, int) { return ring.values; }
-    __device__ int64_t distance(int lane, int64_t between, int) const {
-        return holds(lane + 1) ? between : 0;
+    __device__ int distance(int lane, int64_t between, int) const {
+        return min(lane, held() - 1) * int(between);
     }
+    __device__ static int run(int, const ThreadRing &ring, int) { return ring.values; }
 
     __device__ static void barrier() { __syncwarp(); }
 
@@ -67,7 +77,7 @@ struct Tile {
     __device__ static double group_sum(double sum) {
 #pragma unroll
         for (int distance = LANES / 2; distance > 0; distance /= 2) {
-            sum += __shfl_xor_sync(~0u, sum, distance);
+            sum += __shfl_xor_sync(ALL_LANES, sum, distance);
         }
         return sum;
     }
@@ -108,7 +118,7 @@ struct ChunkTile {
         : common(common),
           thread(thread_number()),
           lane(thread % LANES),
-          index(int64_t(blockIdx.x) * (blockDim.x / LANES) + thread / LANES),
+          index(int64_t(block_number()) * (blockDim.x / LANES) + thread / LANES),
           chunk(chunk_of(lane)),
           count(count_of(chunk)) {}
     // The chunk of this number in a launch that does not have a thread for each.
@@ -125,9 +135,10 @@ struct ChunkTile {
     __device__ int64_t system(int lane) const {
         return min(number(lane) >> common.chunks.bits, common.problem.batch - 1);
     }
-    __device__ bool holds(int lane) const {
-        return number(lane) >> common.chunks.bits < common.problem.batch;
+    __device__ int held() const {
+        return int(min(int64_t(LANES), (common.problem.batch << common.chunks.bits) - number(0)));
     }
+    __device__ bool holds(int lane) const { return lane < held(); }
 
     // Returns the chunks of a span, and which of them this lane has.
     __device__ int span() const { return 1 << common.chunks.span_bits; }
@@ -154,6 +165,7 @@ struct ChunkTile {
     }
 
     __device__ int points() const { return shorter_points() + (longer() > 0); }
+    __device__ int own_points() const { return count; }
     __device__ bool has(int t) const { return t < count; }
     __device__ int point(int t) const { return first_point(chunk) + t; }
     __device__ bool last(int t) const { return t + 1 == count && !has_next(); }
@@ -168,12 +180,12 @@ struct ChunkTile {
     __device__ int64_t start(int lane, int64_t between, int time) const {
         return system(lane) * between + int64_t(first_point(chunk_of(lane))) * time;
     }
+    __device__ int distance(int lane, int64_t between, int time) const {
+        return int(start(lane, between, time) - start(0, between, time));
+    }
     __device__ int run(int lane, const ThreadRing &ring, int time) const {
         const int chunk = chunk_of(lane);
-        return min(ring.points - first_point(chunk), count_of(chunk)) * time;
-    }
-    __device__ int64_t distance(int lane, int64_t between, int time) const {
-        return start(lane + 1, between, time) - start(lane, between, time);
+        return max(0, min(ring.points - first_point(chunk), count_of(chunk)) * time);
     }
 
     __device__ static void barrier() { __syncthreads(); }
@@ -207,7 +219,7 @@ struct ChunkTile {
     template <typename V, typename Combine>
     __device__ V of_threads(int threads, V value, Combine combine, double *exchange) const {
         for (int distance = 1; distance < min(threads, LANES); distance *= 2) {
-            value = combine(value, __shfl_xor_sync(~0u, value, distance));
+            value = combine(value, __shfl_xor_sync(ALL_LANES, value, distance));
         }
         if (threads > LANES) {
             V *warps = reinterpret_cast<V *>(exchange);
@@ -256,7 +268,7 @@ struct JoinTile : ChunkTile {
   private:
     __device__ JoinTile(const ThreadProblem &common, int thread, int spans)
         : ChunkTile(common, thread,
-                    (int64_t(blockIdx.x) * spans + min(thread, spans - 1))
+                    (int64_t(block_number()) * spans + min(thread, spans - 1))
                         << common.chunks.span_bits,
                     thread < spans ? thread << common.chunks.span_bits : 0) {}
 };

@@ -119,6 +119,8 @@ pub struct Workspace {
 struct Staged {
     /// Number V of values of a system, or of the longest chunk if time is cut.
     values: usize,
+    /// Number of values of a point.
+    each: usize,
     /// Whether all lanes have the same values, so that nothing is staged but a gradient.
     shared: bool,
     /// Whether all points have the same values, so that they all stay in the ring.
@@ -132,8 +134,10 @@ impl Staged {
         let longest = chunks.map_or(usize::MAX, |chunks| chunks.longest(shape.points));
         shape.inputs().zip(shape.layouts()).map(|(axes, layout)| {
             let (points, still) = (axes[1], layout.values > 0 && layout.inner[0] == 0);
+            let each = layout.values / points.max(1);
             Staged {
-                values: points.min(longest).saturating_mul(layout.values / points.max(1)),
+                values: points.min(longest).saturating_mul(each),
+                each,
                 shared: if chunks.is_some() { still } else { layout.shared() },
                 still,
                 points,
@@ -141,11 +145,12 @@ impl Staged {
         })
     }
 
-    /// Returns the bytes of a system in its ring: two windows, or all values and the padding that
-    /// aligns them. A ring that suffices for values of 8 bytes does so for those of 4.
+    /// Returns the bytes of a system in its ring: for all values and the padding that aligns them if
+    /// they stay there, else for those of some points. A ring that suffices for values of 8 bytes
+    /// does so for those of 4.
     fn capacity(&self) -> usize {
         let all = (self.values + 3).next_power_of_two() * 8;
-        if self.still { all.max(2 * WINDOW) } else { 2 * WINDOW }
+        if self.still { all.max(2 * WINDOW) } else { passing(self.each) }
     }
 }
 
@@ -179,7 +184,8 @@ impl Staging {
             }
         };
         let longest = chunks.map_or(shape.points, |chunks| chunks.longest(shape.points));
-        staging.unknowns = staging.add_ring(longest * shape.block(), shape.points, 2 * WINDOW);
+        let unknowns = shape.block();
+        staging.unknowns = staging.add_ring(longest * unknowns, shape.points, passing(unknowns));
         // They pass in sweeps in which the inputs do not: the inputs' rings lie in the same place.
         let unknowns_bytes = std::mem::take(&mut staging.bytes);
         staging.inputs = inputs.map(|input| {
@@ -200,6 +206,12 @@ impl Staging {
         }
         staging
     }
+}
+
+/// Returns the bytes of a system in a ring through which pass so many values a point: two points and,
+/// as windows are fetched whole, another window, but not more than four windows in all.
+fn passing(each: usize) -> usize {
+    (2 * each * 8 + WINDOW).next_power_of_two().clamp(2 * WINDOW, 4 * WINDOW)
 }
 
 /// Returns the number of values of an upper triangle.
@@ -313,8 +325,10 @@ impl Plan {
     /// Returns whether there are kernels for the problem, with chunks or without.
     fn takes(shape: &ProblemShape, options: &Options, chunks: Option<Chunks>) -> bool {
         let inputs = Staged::of(shape, chunks);
-        // Within a system the kernels count with 32 bits.
+        // Within a tile the kernels count with 32 bits.
         let most = inputs.into_iter().map(|input| input.values).max().unwrap_or(0);
+        let longest = chunks.map_or(shape.points, |chunks| chunks.longest(shape.points));
+        let most = most.max(longest.saturating_mul(shape.block()));
         let unknowns = shape.points.saturating_mul(shape.block());
         let still = inputs.into_iter().filter(|input| input.still).map(|input| input.values);
         let sizes = if chunks.is_some() { &CHUNK_SIZES[..] } else { &SIZES[..] };
@@ -323,7 +337,8 @@ impl Plan {
             && !options.periodic
             && !options.follow_growth
             && options.smoothness != Smoothness::TaylorCentral
-            && most.max(unknowns) < (1 << 30)
+            && most < (1 << 30) / TILE
+            && unknowns < (1 << 30)
             && still.max().unwrap_or(0) <= MOST_SHARED / TILE / 8
     }
 
