@@ -26,8 +26,8 @@ struct Faults {
     }
 };
 
-// Returns whether a pivot is positive and has all its digits: whether its sign is 0 and its exponent
-// is that of a normal number.
+// Returns whether a pivot is positive and has all its digits: whether its sign is 0 and its
+// exponent is that of a normal number.
 __device__ inline bool sound(double pivot) {
     return unsigned(__double2hiint(pivot)) - 0x00100000u < 0x7fe00000u;
 }

@@ -112,13 +112,7 @@ class GradientSweep {
     static constexpr int P = K * Q;
 
     __device__ GradientSweep(const ThreadAdjoint &p, const AnyTile &tile, bool live)
-        : p(p),
-          problem(p.common.problem),
-          tile(tile),
-          live(live),
-          inputs(tile),
-          solution(tile, p.common.solution, P),
-          direction(tile, p.common.direction, P) {
+        : p(p), problem(p.common.problem), tile(tile), live(live), inputs(tile) {
         inputs.coefficients.begin_gradient();
         inputs.rhs.begin_gradient();
         inputs.steps.begin_gradient();
@@ -129,8 +123,11 @@ class GradientSweep {
         const bool last = tile.last(t);
         double z[P], g[P];
         if (tile.has(t)) {
+            const AnyTile here = thread::here<AMPLE<P, AnyTile>>(tile);
+            const Workspace solution(here, p.common.solution, P);
+            const Workspace direction(here, p.common.direction, P);
             if (AnyTile::CHUNKED && !last && !tile.has(t + 1)) {
-                begin(t);
+                begin(t, solution, direction);
             }
             solution.load(t, 0, z);
             if (problem.refinement > 0) {
@@ -178,15 +175,13 @@ class GradientSweep {
     const AnyTile &tile;
     const bool live;
     Inputs<K, Q, true, AnyTile> inputs;
-    const Workspace solution;
-    const Workspace direction;
     WeightSums weights;
     double z_next[P], g_next[P];
     double length[K];
     double d_mean = 0;  // of the mean step that scales balanced rows of point t, and of N − 1
 
     // Begins with the point that follows a chunk's last.
-    __device__ void begin(int t) {
+    __device__ void begin(int t, const Workspace &solution, const Workspace &direction) {
         double sum[P];
         load_following(tile, solution, t, z_next);
         Separators<K, Q, AnyTile>(tile).next_result(g_next);

@@ -89,10 +89,6 @@ struct Layout {
     }
 };
 
-// Whether registers suffice to load blocks of P unknowns long before they are used.
-template <int P>
-constexpr bool EARLY = P <= 3;
-
 // A block row of R in registers.
 template <int K, int Q>
 struct FactorRow : Layout<K, Q> {

@@ -9,20 +9,20 @@
 namespace thread {
 
 // The values of one input of this lane's system, point after point (backward if REVERSED). The
-// gradient of a value takes its place once the value is read.
-template <bool REVERSED, typename AnyTile>
+// gradient of a value takes its place once the value is read. If AHEAD, values are fetched ahead of
+// their use.
+template <bool REVERSED, typename AnyTile, bool AHEAD>
 class Values {
   public:
     // `time` is the distance between points: 0 if there is no time axis.
     __device__ Values(const AnyTile &tile, const Input &input, int time, const ThreadRing &ring)
         : array(tile, ring, input.data, input.storage, input.system, time),
           time(time),
-          sums(memory_of(tile) + ring.sums),
           stream(array) {}
 
     // Makes `count` values of point t from `first` on readable. Where these are the first of the
-    // point (`opens`) and all of the points before have been used, it begins to fetch the others and
-    // those of the point that comes next.
+    // point (`opens`) and all of the points before have been used, it begins to fetch the others
+    // and those of the point that comes next.
     __device__ void require(int t, int first, int count, bool opens = false) {
         if (!array.shared()) {
             const int all = array.ring.values;
@@ -127,15 +127,14 @@ class Values {
   private:
     const Array<AnyTile> array;
     const int time;
-    double *const sums;
-    Stream<REVERSED, AnyTile> stream;
+    Stream<REVERSED, AnyTile, AHEAD> stream;
 
     template <int K, int Q, typename Slot>
     __device__ void get_staged(int start, int width, double (&row)[K * Q]) {
 #pragma unroll
         for (int i = 0; i < K * Q; ++i) {
-            row[i] =
-                i % Q < width ? double(stream.template at<Slot>(start + i / Q * width + i % Q)) : 0.0;
+            row[i] = i % Q < width ? double(stream.template at<Slot>(start + i / Q * width + i % Q))
+                                   : 0.0;
         }
     }
     template <int K, int Q, typename Slot>
@@ -155,7 +154,10 @@ class Values {
         return read(array.data, array.storage, first + v);
     }
 
-    __device__ double &sum(int v) { return sums[array.tile.lane * (array.ring.values | 1) + v]; }
+    __device__ double &sum(int v) {
+        const AnyTile tile = here<AHEAD>(array.tile);
+        return memory_of(tile)[array.ring.sums + tile.lane * (array.ring.values | 1) + v];
+    }
     // Returns where this tile's partial sums begin.
     __device__ int64_t partial(const Output &output) const {
         return array.tile.group() * output.system;
@@ -215,11 +217,12 @@ template <int K, int Q, bool REVERSED, typename AnyTile>
 class Inputs {
   public:
     static constexpr int P = K * Q;
+    static constexpr bool AHEAD = AMPLE<P, AnyTile>;
 
-    Values<REVERSED, AnyTile> coefficients;
-    Values<REVERSED, AnyTile> rhs;
-    Values<REVERSED, AnyTile> initial_values;
-    Values<REVERSED, AnyTile> steps;
+    Values<REVERSED, AnyTile, AHEAD> coefficients;
+    Values<REVERSED, AnyTile, AHEAD> rhs;
+    Values<REVERSED, AnyTile, AHEAD> initial_values;
+    Values<REVERSED, AnyTile, AHEAD> steps;
 
     __device__ explicit Inputs(const AnyTile &tile)
         : coefficients(tile, tile.common.problem.coefficients,
@@ -290,11 +293,17 @@ class Inputs {
     }
 
     // Sets the lengths of the step that scales the rows of point t, which is the step before for
-    // the last point. What all points share is read at the last. For REVERSED only.
+    // the last point. If AHEAD, what all points share is read at the last. For REVERSED only.
     __device__ void scaling_lengths(int t, double (&length)[K]) {
         const int from = tile.last(t) ? t - 1 : t;
         require_step(AnyTile::CHUNKED ? max(t - 1, 0) : from);
-        if (tile.has(t) && (t + 1 == tile.own_points() || problem.steps.time != 0)) {
+        if constexpr (!AHEAD) {
+#pragma unroll
+            for (int k = 0; k < K; ++k) {
+                length[k] = 0;  // the point before needs no register for it
+            }
+        }
+        if (tile.has(t) && (!AHEAD || t + 1 == tile.own_points() || problem.steps.time != 0)) {
             get_step(from, length);
         }
     }

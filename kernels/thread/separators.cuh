@@ -281,10 +281,11 @@ class Separators {
         if (!tile.has_separator()) {
             return;
         }
+        const Workspace columns(here<AMPLE<P, AnyTile>>(tile), tile.common.chunks.spikes, P * P);
 #pragma unroll UNROLLED
         for (int j = 0; j < P; ++j) {
             double column[P];
-            spikes.load(t, j * P, column);
+            columns.load(t, j * P, column);
             const double factor = scratch[place + j];
 #pragma unroll
             for (int i = 0; i < P; ++i) {

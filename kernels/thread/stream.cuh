@@ -64,8 +64,8 @@ struct Array {
 
     // Returns whether slots have 8 bytes.
     __device__ bool wide() const { return wide_slots != 0; }
-    // Hides from the compiler that these two never change, so that what is derived from them for one
-    // pass is not kept in registers for the next.
+    // Hides from the compiler that these two never change, so that what is derived from them for
+    // one pass is not kept in registers for the next.
     __device__ void forget() { asm volatile("" : "+r"(storage), "+r"(wide_slots)); }
     // Returns whether an array of this storage has values as its slots have them.
     __device__ bool fits(int storage) const {
@@ -96,7 +96,8 @@ __device__ Array<AnyTile> unknowns(const AnyTile &tile, const void *data) {
     return {tile, tile.common.unknowns, data, problem.results, problem.points * P, P};
 }
 
-template <bool REVERSED, typename AnyTile>
+// A stream that, if AHEAD, may be fetched ahead of its use.
+template <bool REVERSED, typename AnyTile, bool AHEAD = true>
 class Stream {
   public:
     __device__ explicit Stream(const Array<AnyTile> &array)
@@ -118,21 +119,24 @@ class Stream {
         return array.template at<Slot>(slot(v));
     }
 
-    // Makes the values u < end of every system readable, and begins to fetch the values u < later as
-    // far as the ring has room where only those from `first` on are still needed.
+    // Makes the values u < end of every system readable, and, if AHEAD, begins to fetch the values
+    // u < later as far as the ring has room where only those from `first` on are still needed.
     __device__ void require(int end, int first, int later) {
         const int needed = windows(end);
-        if (arrived < min(needed, loaded)) {
-            wait();
+        int wanted = needed;
+        if constexpr (AHEAD) {
+            if (arrived < min(needed, loaded)) {
+                wait();
+            }
+            const int room = (first + array.capacity()) >> array.window_bits();
+            wanted = max(needed, min(windows(later), room));
         }
-        const int wanted =
-            max(needed, min(windows(later), (first + array.capacity()) >> array.window_bits()));
         if (loaded < wanted) {
             __syncwarp();
             while (loaded < wanted) {
                 fetch();
             }
-            if (arrived < needed) {
+            if (!AHEAD || arrived < needed) {
                 wait();
             }
         }
@@ -174,7 +178,7 @@ class Stream {
     int arrived;  // of them, those that are readable
     int stored;
 
-    static constexpr int TOGETHER = 4;  // loads that are under way at once
+    static constexpr int TOGETHER = AHEAD ? 4 : 2;  // loads that are under way at once
 
     __device__ int pitch() const { return array.capacity() + array.sector() - 1; }
     __device__ int slot(int v) const {
@@ -198,9 +202,9 @@ class Stream {
     }
     // Returns o of the system whose values begin at this place.
     __device__ int offset_of(int begin) const {
-        return array.shared() ? 0
-                              : (REVERSED ? -(begin + array.ring.values) : begin) &
-                                    (array.sector() - 1);
+        return array.shared()
+                   ? 0
+                   : (REVERSED ? -(begin + array.ring.values) : begin) & (array.sector() - 1);
     }
 
     // Shows every value of window `window` to visit(i, slot, lane of its system, place of that
@@ -220,8 +224,7 @@ class Stream {
 #pragma unroll
             for (int i = 0; i < TOGETHER; ++i) {
                 const int begin = __shfl_sync(ALL_LANES, own_begin, lane);
-                const int run =
-                    AnyTile::CHUNKED ? __shfl_sync(ALL_LANES, own_run, lane) : own_run;
+                const int run = AnyTile::CHUNKED ? __shfl_sync(ALL_LANES, own_run, lane) : own_run;
                 const int offset = offset_of(begin);
                 const int at = position(place - offset);
                 visit(i, nearest - offset, lane, begin, at, unsigned(at) < unsigned(run));
@@ -288,16 +291,18 @@ class Stream {
             });
     }
 
-    // Nothing of a pass is kept in registers for the next, which has a tile of its own.
+    // Nothing of a pass is kept in registers for the next, which has a tile and an array of its
+    // own.
     __device__ void fetch() {
-        array.forget();
+        Stream own = *this;
+        own.array.forget();
         const AnyTile tile(array.tile.common);
-        if (!array.fits(array.storage)) {
-            convert(tile);
-        } else if (array.wide()) {
-            copy<double>(tile);
+        if (!own.array.fits(own.array.storage)) {
+            own.convert(tile);
+        } else if (own.array.wide()) {
+            own.template copy<double>(tile);
         } else {
-            copy<float>(tile);
+            own.template copy<float>(tile);
         }
         ++loaded;
     }
@@ -321,10 +326,10 @@ class Stream {
         pass(
             tile, stored,
             [&](int i, int slot, int lane, int begin, int position, bool exists) {
-                // The systems of an array of partial sums are further apart than those of the input.
-                const int start = AnyTile::CHUNKED
-                                      ? ahead + __shfl_sync(ALL_LANES, own_distance, lane)
-                                      : begin;
+                // The systems of an array of partial sums are further apart than those of the
+                // input.
+                const int start =
+                    AnyTile::CHUNKED ? ahead + __shfl_sync(ALL_LANES, own_distance, lane) : begin;
                 exists &= lane < held;
                 places[i] = exists ? start + position : -1;
                 if (exists) {
@@ -342,14 +347,15 @@ class Stream {
     }
 
     __device__ void store(void *data, int storage, int64_t between) {
-        array.forget();
+        Stream own = *this;
+        own.array.forget();
         __syncwarp();
         if (storage == STORAGE_F64) {
-            array.wide() ? store_as<double, double>(data, between)
-                         : store_as<float, double>(data, between);
+            own.array.wide() ? own.template store_as<double, double>(data, between)
+                             : own.template store_as<float, double>(data, between);
         } else {
-            array.wide() ? store_as<double, float>(data, between)
-                         : store_as<float, float>(data, between);
+            own.array.wide() ? own.template store_as<double, float>(data, between)
+                             : own.template store_as<float, float>(data, between);
         }
         ++stored;
         __syncwarp();

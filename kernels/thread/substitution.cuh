@@ -86,10 +86,11 @@ template <int K, int Q, typename AnyTile, typename Accept, typename Besides>
 __device__ void substitute_back(const AnyTile &tile, Accept accept, Besides &besides) {
     constexpr int P = K * Q;
     const ThreadProblem &common = tile.common;
-    const Workspace factor(tile, common.factor, Layout<K, Q>::VALUES);
-    const Workspace vector(tile, common.vector, P);
     const auto load = [&](int t, BackwardPoint<K, Q> &point) {
         if (!tile.separates(t)) {
+            const AnyTile here = thread::here<AMPLE<P, AnyTile>>(tile);
+            const Workspace factor(here, common.factor, Layout<K, Q>::VALUES);
+            const Workspace vector(here, common.vector, P);
             point.row.load(factor, t, tile.last(t));
             vector.load(t, 0, point.right);
         }

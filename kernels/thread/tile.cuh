@@ -36,10 +36,7 @@ struct Tile {
     int lane;
 
     __device__ explicit Tile(const ThreadProblem &common)
-        : common(common),
-          index(block_number()),
-          first(index * LANES),
-          lane(thread_number()) {}
+        : common(common), index(block_number()), first(index * LANES), lane(thread_number()) {}
     __device__ int64_t system(int lane) const {
         return min(first + lane, common.problem.batch - 1);
     }
@@ -272,6 +269,25 @@ struct JoinTile : ChunkTile {
                         << common.chunks.span_bits,
                     thread < spans ? thread << common.chunks.span_bits : 0) {}
 };
+
+// Whether registers suffice to load blocks of P unknowns long before they are used.
+template <int P>
+constexpr bool EARLY = P <= 3;
+// Whether they suffice to fetch inputs ahead of their use and to keep what is derived from a tile.
+// The lanes of a chunk tile keep more, for the separators.
+template <int P, typename AnyTile>
+constexpr bool AMPLE = !AnyTile::CHUNKED || EARLY<P>;
+
+// Returns this tile, or if `KEPT` is false one like it: what is derived from that one is not kept
+// in registers.
+template <bool KEPT, typename AnyTile>
+__device__ AnyTile here(const AnyTile &tile) {
+    if constexpr (KEPT) {
+        return tile;
+    } else {
+        return AnyTile(tile.common);
+    }
+}
 
 // Returns the shared memory of this warp.
 __device__ inline double *memory_of(const Tile &) {
