@@ -168,7 +168,9 @@ struct Banded {
     // Calls work(Strips) with as few strips for a group as there can be, as even as they can be.
     template <class Work>
     __device__ void with_strips(Work work) const {
-        const int q = sizes.derivatives, strips = (q + MOST_ROWS - 1) / MOST_ROWS;
+        // More rows would take more registers than a thread has in a chunk's kernel.
+        constexpr int MOST = KIND == CHUNK ? 3 : MOST_ROWS;
+        const int q = sizes.derivatives, strips = (q + MOST - 1) / MOST;
         const int most = (q + strips - 1) / strips;
         const bool ragged = most * strips != q;
         if (most == 1) {
@@ -179,10 +181,12 @@ struct Banded {
             work(Strips<3, false>());
         } else if (most == 3) {
             work(Strips<3, true>());
-        } else if (!ragged) {
-            work(Strips<4, false>());
-        } else {
-            work(Strips<4, true>());
+        } else if constexpr (MOST > 3) {
+            if (ragged) {
+                work(Strips<4, true>());
+            } else {
+                work(Strips<4, false>());
+            }
         }
     }
 
