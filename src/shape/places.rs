@@ -38,11 +38,13 @@ impl Places {
             merged.push(Axis { extent: 1, stride: 0 });
         }
         let mut next = 1;
-        let dense = inner.iter().rev().all(|axis| {
-            let fits = axis.extent <= 1 || axis.stride == next;
-            next *= axis.extent.max(1);
-            fits
-        });
+        let is_empty = inner.iter().any(|axis| axis.extent == 0);
+        let dense = is_empty
+            || inner.iter().rev().all(|axis| {
+                let fits = axis.extent == 1 || axis.stride == next;
+                next *= axis.extent;
+                fits
+            });
         Places { batch: merged, inner, dense }
     }
 
@@ -89,15 +91,15 @@ impl Places {
 }
 
 /// Returns the axes of an array of this shape that lies row-major and without gaps. Those of length 1, along
-/// which values are shared, have the stride 0.
+/// which values are shared, have the stride 0, and so have all axes of an array without values.
 pub(crate) fn row_major(shape: &[usize]) -> SmallVec<[Axis; 6]> {
-    let mut next = 1usize;
+    let mut next = usize::from(!shape.contains(&0));
     let mut axes: SmallVec<[Axis; 6]> = shape
         .iter()
         .rev()
         .map(|&extent| {
             let stride = if extent == 1 { 0 } else { next };
-            next = next.saturating_mul(extent.max(1));
+            next = next.saturating_mul(extent);
             Axis { extent, stride }
         })
         .collect();
