@@ -34,9 +34,11 @@ pub fn compare_with_initial_values<T: Real>(
     let size = shape.points * shape.block();
     let systems = values.par_chunks_exact(size);
     let systems = systems.zip(status).zip(defects).enumerate();
-    systems.with_min_len(LEAST_VALUES.div_ceil(size)).for_each(|(system, ((z, status), defect))| {
-        *defect = if status.is_ok() { initial_defect(problem, system, z) } else { f64::NAN };
-    });
+    systems.with_min_len(LEAST_VALUES.div_ceil(size)).for_each(
+        |(system, ((z, status), defect))| {
+            *defect = if status.is_ok() { initial_defect(problem, system, z) } else { f64::NAN };
+        },
+    );
 }
 
 /// Returns the largest defect of the initial values of a state, relative to their size max_j h^j |x_j|.
