@@ -178,7 +178,8 @@ class Stream {
     int arrived;  // of them, those that are readable
     int stored;
 
-    static constexpr int TOGETHER = AHEAD ? 4 : 2;  // loads that are under way at once
+    // Loads that are under way at once: in a chunk, registers suffice for two.
+    static constexpr int TOGETHER = AHEAD && !AnyTile::CHUNKED ? 4 : 2;
 
     __device__ int pitch() const { return array.capacity() + array.sector() - 1; }
     __device__ int slot(int v) const {
