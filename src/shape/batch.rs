@@ -49,6 +49,9 @@ pub(crate) fn leading_axes(
     Err(Error::argument("batch", message))
 }
 
+/// The extents of the inputs, with one axis for the batch.
+type Extents = Inputs<SmallVec<[usize; 5]>>;
+
 /// Makes one axis of the leading axes of each input, whose lengths are `axes` or 1. Returns the shapes with the
 /// number of systems that have values of their own in front, and which axes are partly shared, if there are
 /// such.
@@ -58,7 +61,7 @@ pub(crate) fn leading_axes(
 pub(crate) fn flatten(
     axes: &[usize],
     shapes: Inputs<&[usize]>,
-) -> Result<(Inputs<SmallVec<[usize; 5]>>, Option<Box<PartlyShared>>)> {
+) -> Result<(Extents, Option<Box<PartlyShared>>)> {
     let flat = Inputs::NAMES.zip(shapes.zip(OWN)).try_map(|(name, (shape, (own, form)))| {
         let leading = shape.get(..axes.len()).filter(|_| shape.len() >= axes.len() + own);
         let fit = |leading: &&[usize]| {
