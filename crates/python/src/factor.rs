@@ -196,6 +196,7 @@ pub enum Location {
 
 /// Solves, and writes values (B, N, K, Q), ε (B) and statuses (B, int32). Returns the factor, and
 /// how many systems were not solved; none count on a device whose statuses are not read.
+#[expect(clippy::too_many_arguments, reason = "one for each argument of the caller in Python")]
 #[pyfunction]
 #[pyo3(signature = (
     double, sizes, options, inputs, results, location = Location::Host(1), strides = None
