@@ -404,11 +404,13 @@ impl InputLayout {
     }
 
     /// Returns the number of values of `systems` systems.
+    #[cfg(feature = "cuda")]
     pub fn total(&self, systems: usize) -> usize {
         if self.shared() { self.values } else { self.values.saturating_mul(systems) }
     }
 
     /// Returns the values of `systems` systems from `first` on.
+    #[cfg(feature = "cuda")]
     pub fn part<'a, T>(&self, values: &'a [T], first: usize, systems: usize) -> &'a [T] {
         &values[first * self.system..][..self.total(systems)]
     }
