@@ -62,11 +62,11 @@ def batch_of(
     axes: Shape = ()
     own: list[Shape] = []
     for i in range(4):
-        count, form = _OWN_STEPS if i == 3 and steps_per_state else _OWN[i]
+        inner, form = _OWN_STEPS if i == 3 and steps_per_state else _OWN[i]
         shape = tuple(shapes[i])
-        if len(shape) < count:
+        if len(shape) < inner:
             raise ValueError(f"{NAMES[i]}: expected shape {form}, got {shape}")
-        leading = shape[: len(shape) - count]
+        leading = shape[: len(shape) - inner]
         own.append(leading)
         axes = _broadcast(NAMES[i], axes, leading)
     if points is None:

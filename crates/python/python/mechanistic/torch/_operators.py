@@ -51,11 +51,11 @@ def solve(
 def one_axis(x: Tensor, own: Sequence[int], axes: Sequence[int]) -> Tensor:
     """Makes one axis of the leading axes ``own`` of an input, which broadcast to ``axes``: 1 if the systems share
     it, else their number."""
-    own = tuple(own)
+    own, axes = tuple(own), tuple(axes)
     rest = x.shape[len(own) :]
     if _shapes.count(own) == 1:
         return x.reshape(1, *rest)
-    if own != tuple(axes):
+    if own != axes:
         x = x.expand(*axes, *rest)
     return x.reshape(_shapes.count(axes), *rest)
 
