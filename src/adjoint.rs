@@ -216,18 +216,20 @@ const TANGENTS: Inputs<&str> = Inputs {
     steps: "the tangent of steps",
 };
 
-/// Returns the name of the first tangent that is not finite of one system of this shape.
+/// Returns what tells, of a system of this shape, the name of its first tangent that is not finite.
 pub(crate) fn broken_tangent<T: Real>(
     tangents: &Tangents<'_, T>,
     shape: &ProblemShape,
-    system: usize,
-) -> Option<&'static str> {
+) -> impl Fn(usize) -> Option<&'static str> + Sync {
     let places = shape.places().zip(shape.layouts());
-    let given = TANGENTS.zip(tangents.zip(places)).into_iter();
-    let mut broken = given.filter(|(_, (tangent, (places, layout)))| {
-        tangent.is_some_and(|tangent| !are_finite(&tangent[places.of(system)..][..layout.values]))
-    });
-    broken.next().map(|(argument, _)| argument)
+    let given = TANGENTS.zip(tangents.zip(places));
+    move |system| {
+        let mut broken = given.as_ref().into_iter().filter(|(_, (tangent, (places, layout)))| {
+            tangent
+                .is_some_and(|tangent| !are_finite(&tangent[places.of(system)..][..layout.values]))
+        });
+        broken.next().map(|(argument, _)| *argument)
+    }
 }
 
 /// Writes the status of the systems for which `broken` names an argument of a derivative that is not

@@ -353,9 +353,7 @@ impl<T: Real> Solver<T> {
         derivative.check("tangent", shape)?;
         let (given, found) = (&self.solution.status, &mut self.derived.status);
         self.engine.jvp(problem, tangents, given, derivative.reborrow())?;
-        report_not_finite(derivative, shape, given, found, |system| {
-            broken_tangent(tangents, shape, system)
-        });
+        report_not_finite(derivative, shape, given, found, broken_tangent(tangents, shape));
         Ok(found)
     }
 
