@@ -8,6 +8,8 @@ mod coefficients;
 mod elimination;
 mod evaluator;
 mod gauss_newton;
+mod half;
+mod rows;
 
 use super::budget::{Budget, comparison, evaluation, work};
 use super::candidates::Support;
@@ -81,7 +83,8 @@ pub(super) struct Joint<'a> {
     reference: Vec<f64>,
     weights: Weights,
     solver: GaussNewton<'a>,
-    cost: f64,
+    /// The sum of squares; `None` until it is asked for, after something it depends on has changed.
+    cost: Option<f64>,
 }
 
 impl<'a> Joint<'a> {
@@ -190,7 +193,7 @@ impl<'a> Joint<'a> {
             },
             solver: GaussNewton::new(grid, estimate.candidates.slots(), &estimate)?,
             estimate,
-            cost: f64::INFINITY,
+            cost: None,
         };
         if joint.freedom() < 1.0 {
             return Err(Error::Data(format!(
@@ -295,15 +298,16 @@ impl<'a> Joint<'a> {
         for iteration in 0..MAX_ITERATIONS {
             if self.correct_discretization {
                 self.estimate.discretization = self.solver.discretization(&self.estimate);
-                self.cost = self.solver.cost(&self.estimate, &self.weights);
+                self.cost = None;
             }
             let unknowns = self.relative.len() + self.estimate.candidates.kept.len();
             self.budget.take(work(self.grid.points(), unknowns))?;
+            let before = self.cost();
             let (estimate, weights) = (&mut self.estimate, &mut self.weights);
             let report = &mut |done| progress.advance(ITERATION * (iteration as f64 + done));
-            let outcome = self.solver.iterate(estimate, weights, self.cost, report)?;
-            let decrease = self.cost - outcome.cost;
-            self.cost = outcome.cost;
+            let outcome = self.solver.iterate(estimate, weights, before, report)?;
+            let decrease = before - outcome.cost;
+            self.cost = Some(outcome.cost);
             let terms = self.estimate.rhs.library.len();
             let integrations = if self.correct_discretization { INTEGRATION } else { 0 };
             let evaluations = (outcome.trials + integrations) as f64;
@@ -320,8 +324,7 @@ impl<'a> Joint<'a> {
                 return Ok(true);
             }
             damped = if outcome.fraction <= DAMPED { damped + 1 } else { 0 };
-            hopeless =
-                if self.cost + decrease - outcome.promised > goal { hopeless + 1 } else { 0 };
+            hopeless = if before - outcome.promised > goal { hopeless + 1 } else { 0 };
             if damped == PATIENCE || hopeless == PATIENCE {
                 break;
             }
@@ -329,10 +332,19 @@ impl<'a> Joint<'a> {
         Ok(false)
     }
 
+    /// Returns the sum of squares.
+    fn cost(&mut self) -> f64 {
+        let Joint { solver, estimate, weights, .. } = &*self;
+        let cost = self.cost.unwrap_or_else(|| solver.cost(estimate, weights));
+        self.cost = Some(cost);
+        cost
+    }
+
     /// Returns the residual variance per degree of freedom, in units of the assumed noise.
     ///
     /// What outliers cost in a robust search is not in it.
-    fn variance(&self) -> f64 {
+    fn variance(&mut self) -> f64 {
+        let cost = self.cost();
         let loss = self.grid.loss;
         let outlying: f64 = match loss {
             Loss::Squares => 0.0,
@@ -343,7 +355,7 @@ impl<'a> Joint<'a> {
                 })
                 .sum(),
         };
-        ((self.cost - outlying) / self.freedom()).max(1.0)
+        ((cost - outlying) / self.freedom()).max(1.0)
     }
 
     /// Returns what the trajectory leaves of a state's measured values, where their noise is that of
@@ -399,7 +411,7 @@ impl<'a> Joint<'a> {
             let root = (self.estimate.equation_weights[i % k] * self.grid.interval).sqrt();
             *weight = root / (self.estimate.noise[i % k] * self.relative[i]);
         }
-        self.cost = self.solver.cost(&self.estimate, &self.weights);
+        self.cost = None;
     }
 
     /// Returns χ² as a function of all candidates' coefficients, and whether it is singular, so that only
@@ -412,6 +424,7 @@ impl<'a> Joint<'a> {
         penalty: f64,
         progress: &mut Reporter<'_, '_>,
     ) -> Result<(Information, bool)> {
+        let variance = self.variance();
         let candidates = &self.estimate.candidates;
         let all = &candidates.all;
         self.budget.take(work(self.grid.points(), self.relative.len() + all.len()))?;
@@ -419,7 +432,6 @@ impl<'a> Joint<'a> {
         let mut weights = Weights { prior: candidates.priors.clone(), ..self.weights.clone() };
         let report = &mut |done| progress.advance(ITERATION * done);
         solver.linearize(&self.estimate, &mut weights, report)?;
-        let variance = self.variance();
         let matrix: Vec<f64> = solver.information().iter().map(|a| a / variance).collect();
         let values = all.iter().map(|p| p.value(&self.estimate.rhs));
         let minimum: Vec<f64> =
@@ -452,7 +464,7 @@ impl<'a> Joint<'a> {
         self.weights.prior = self.estimate.candidates.free_priors();
         let slots = self.estimate.candidates.slots();
         self.solver = GaussNewton::new(self.grid, slots, &self.estimate)?;
-        self.cost = self.solver.cost(&self.estimate, &self.weights);
+        self.cost = None;
         Ok(())
     }
 }
@@ -488,13 +500,13 @@ impl<'a> Estimator<'a> for Joint<'a> {
         least: f64,
         progress: &mut Reporter<'_, '_>,
     ) -> Result<f64> {
-        let (cost, variance) = (self.cost, self.variance());
+        let (cost, variance) = (self.cost(), self.variance());
         let goal = cost - least * variance;
         self.take(support)?;
         // The noise must not change between the two costs.
         self.iterate(TOLERANCE, goal, progress)?;
         self.budget.spend(comparison(support.kept.len()));
-        let gain = (cost - self.cost) / variance;
+        let gain = (cost - self.cost()) / variance;
         self.update_noise();
         self.update_covariance()?;
         Ok(gain)

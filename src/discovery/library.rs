@@ -1,9 +1,10 @@
 //! The library Θ: the candidate functions of the state that the right-hand side combines.
 
+mod evaluation;
+
 use std::collections::HashSet;
 
 use super::data::Dataset;
-use super::dense::dot;
 use super::expression::{self, Compiled, Expression};
 use super::extension::Extension;
 use super::notation::product;
@@ -210,7 +211,18 @@ impl Library {
         let inputs = arguments[variables.len()..].to_vec();
         let mut library = Library { variables, inputs, has_time, terms: vec![], factors: vec![] };
         for (factors, product) in terms.iter().zip(&products) {
-            library.push(Function::Expression(Compiled::product(product)), factors.clone());
+            // A variable times an earlier term is evaluated faster as such.
+            let parent = factors.split_last().and_then(|(_, others)| {
+                library.factors.iter().position(|earlier| earlier == others)
+            });
+            let function = match (product.last(), parent) {
+                (None, _) => Function::Constant,
+                (Some(&Expression::Variable(variable)), Some(parent)) => {
+                    Function::Product { parent, variable }
+                }
+                _ => Function::Expression(Compiled::product(product)),
+            };
+            library.push(function, factors.clone());
         }
         Ok(library)
     }
@@ -313,99 +325,6 @@ impl Library {
             names.sort();
             find(&names).filter(|_| number == 1.0)
         })
-    }
-
-    /// Evaluates all terms: writes θ (L) at `state` (A: the variables, then the inputs) into
-    /// `values`.
-    pub fn values(&self, state: &[f64], values: &mut [f64]) {
-        for (i, term) in self.terms.iter().enumerate() {
-            values[i] = match term {
-                Function::Constant => 1.0,
-                Function::Product { parent, variable } => values[*parent] * state[*variable],
-                Function::Pair { left, right } => values[*left] * values[*right],
-                Function::Expression(expression) => expression.value(state),
-                Function::User(user) => (user.value)(state),
-            };
-        }
-    }
-
-    /// Differentiates all terms: writes ∇θ (L, A) at `state` (A) into `gradients`. `values` (L) are
-    /// θ at `state`.
-    pub fn gradients(&self, state: &[f64], values: &[f64], gradients: &mut [f64]) {
-        let d = state.len();
-        for (i, term) in self.terms.iter().enumerate() {
-            let (earlier, rest) = gradients.split_at_mut(i * d);
-            let gradient = &mut rest[..d];
-            match term {
-                Function::Product { parent, variable } => {
-                    let of_parent = &earlier[parent * d..][..d];
-                    for (g, p) in gradient.iter_mut().zip(of_parent) {
-                        *g = p * state[*variable];
-                    }
-                    gradient[*variable] += values[*parent];
-                }
-                Function::Expression(expression) => expression.gradient(state, gradient),
-                Function::User(user) => user.write_gradient(state, gradient),
-                Function::Constant => gradient.fill(0.0),
-                Function::Pair { left, right } => {
-                    let (a, b) = (&earlier[left * d..][..d], &earlier[right * d..][..d]);
-                    for (g, (a, b)) in gradient.iter_mut().zip(a.iter().zip(b)) {
-                        *g = a * values[*right] + b * values[*left];
-                    }
-                }
-            }
-        }
-    }
-
-    /// Differentiates all gradients along a direction: writes (∇²θ)·v (L, A) at `state` (A) for
-    /// `direction` v (A) into `out`. `values` (L) are θ and `gradients` (L, A) are ∇θ at `state`.
-    ///
-    /// For a product θ = p·u_i the result is v_i ∇p + u_i (∇²p)v + (∇p·v) e_i. A user's term is
-    /// differentiated by central differences of its gradient.
-    pub fn gradients_along(
-        &self,
-        state: &[f64],
-        values: &[f64],
-        gradients: &[f64],
-        direction: &[f64],
-        out: &mut [f64],
-    ) {
-        let d = state.len();
-        for (i, term) in self.terms.iter().enumerate() {
-            let (earlier, rest) = out.split_at_mut(i * d);
-            let out = &mut rest[..d];
-            match term {
-                Function::Product { parent, variable } => {
-                    let (u, v) = (state[*variable], direction[*variable]);
-                    let gradient = &gradients[parent * d..][..d];
-                    let change = &earlier[parent * d..][..d];
-                    let mut slope = 0.0;
-                    for a in 0..d {
-                        out[a] = v * gradient[a] + u * change[a];
-                        slope += gradient[a] * direction[a];
-                    }
-                    out[*variable] += slope;
-                }
-                Function::Expression(expression) => {
-                    expression.gradient_along(state, direction, out);
-                }
-                Function::User(user) => user.write_gradient_along(state, direction, out),
-                Function::Constant => out.fill(0.0),
-                Function::Pair { left, right } => {
-                    // (∇²ab)v = a (∇²b)v + b (∇²a)v + (∇a·v) ∇b + (∇b·v) ∇a.
-                    let of = |term: usize| (&gradients[term * d..][..d], &earlier[term * d..][..d]);
-                    let ((a, a_change), (b, b_change)) = (of(*left), of(*right));
-                    let (a_slope, b_slope) = (dot(a, direction), dot(b, direction));
-                    let (a_value, b_value) = (values[*left], values[*right]);
-                    for m in 0..d {
-                        out[m] = a_value * b_change[m]
-                            + b_value * a_change[m]
-                            + a_slope * b[m]
-                            + b_slope * a[m];
-                    }
-                }
-            }
-        }
     }
 }
 

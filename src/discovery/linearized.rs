@@ -30,6 +30,9 @@ pub(super) struct Linearized {
     pub rate_by_parameter: Vec<f64>,
     /// 1 + Θ₁ζ of each equation (K).
     pub denominators: Vec<f64>,
+    /// The terms that the vector field or its derivatives are made of, after their factors; the others
+    /// stay zero.
+    needed: Vec<usize>,
     /// The terms θ (L), their gradients ∇θ (L, A), the products (∇²θ)F (L, A) and ∇θ·F (L).
     terms: Vec<f64>,
     gradients: Vec<f64>,
@@ -43,9 +46,15 @@ pub(super) struct Linearized {
 }
 
 impl Linearized {
-    pub fn new(rhs: &RightHandSide<'_>, parameters: usize) -> Self {
+    /// Makes room for the vector field of a right-hand side as it is now, and for its derivatives with
+    /// respect to these free coefficients.
+    pub fn new(rhs: &RightHandSide<'_>, parameters: &[Parameter]) -> Self {
         let (k, l) = (rhs.states(), rhs.library.len());
         let (d, arguments) = (k * rhs.order, rhs.library.arguments());
+        let coefficients = rhs.numerator.iter().chain(&rhs.denominator).enumerate();
+        let present = coefficients.filter(|(_, value)| **value != 0.0).map(|(place, _)| place % l);
+        let terms = present.chain(parameters.iter().map(|p| p.term));
+        let parameters = parameters.len();
         Linearized {
             flow: vec![0.0; arguments],
             jacobian: vec![0.0; d * arguments],
@@ -54,6 +63,7 @@ impl Linearized {
             by_parameter: vec![0.0; parameters],
             rate_by_parameter: vec![0.0; parameters],
             denominators: vec![1.0; k],
+            needed: rhs.library.with_factors(terms),
             terms: vec![0.0; l],
             gradients: vec![0.0; l * arguments],
             gradients_along: vec![0.0; l * arguments],
@@ -75,8 +85,10 @@ impl Linearized {
         let (k, d) = (rhs.states(), self.rate.len());
         let arguments = state.len();
         self.flow[d..].copy_from_slice(rates);
-        rhs.library.values(state, &mut self.terms);
-        rhs.library.gradients(state, &self.terms, &mut self.gradients);
+        for &term in &self.needed {
+            rhs.library.value(term, state, &mut self.terms);
+            rhs.library.gradient(term, state, &self.terms, &mut self.gradients);
+        }
         self.jacobian.fill(0.0);
         if rhs.order == 2 {
             for i in 0..k {
@@ -108,7 +120,7 @@ impl Linearized {
     }
 
     /// Evaluates everything at `state` (A) with inputs of these rates (E). `parameters` are the free
-    /// coefficients, sorted by equation.
+    /// coefficients of [`new`](Self::new), sorted by equation.
     pub fn evaluate(
         &mut self,
         rhs: &RightHandSide<'_>,
@@ -119,15 +131,10 @@ impl Linearized {
         self.evaluate_flow(rhs, state, rates);
         let (k, d) = (rhs.states(), self.rate.len());
         let arguments = state.len();
-        rhs.library.gradients_along(
-            state,
-            &self.terms,
-            &self.gradients,
-            &self.flow,
-            &mut self.gradients_along,
-        );
-        for (j, rate) in self.term_rates.iter_mut().enumerate() {
-            *rate = dot(&self.gradients[j * arguments..][..arguments], &self.flow);
+        let Linearized { flow, terms, gradients, gradients_along, term_rates, .. } = self;
+        for &term in &self.needed {
+            rhs.library.gradient_along(term, state, terms, gradients, flow, gradients_along);
+            term_rates[term] = dot(&gradients[term * arguments..][..arguments], flow);
         }
         // The derivative ∂F'/∂u is J J plus what J F changes by through J, row by row.
         self.rate_jacobian.fill(0.0);
@@ -224,7 +231,7 @@ mod tests {
         let (state, rates) = ([0.6, -0.3, 0.4, 0.8], &[1.7, 1.0][..e]);
         let state = [&state[..d], &[0.9, 0.5][..e]].concat();
         let arguments = state.len();
-        let mut at = Linearized::new(&rhs, parameters.len());
+        let mut at = Linearized::new(&rhs, &parameters);
         at.evaluate(&rhs, &parameters, &state, rates);
         let (mut ahead, mut behind) = (at.clone(), at.clone());
         let h = 1e-5;

@@ -20,6 +20,7 @@ use super::ranking::{Found, Results};
 use super::result::collected;
 use super::selection::{conclude, return_to, select};
 use super::settings::{Method, Settings};
+use super::smoothing::TOGETHER;
 use super::start::Start;
 use super::user_terms::check_gradients;
 use super::view::View;
@@ -299,7 +300,7 @@ fn ensure_memory_to_prepare(data: &Dataset, settings: &Settings) -> Result<()> {
     let rows = data.trajectories.iter().map(|t| t.time.len()).fold(0, usize::saturating_add);
     let values = rows.saturating_mul(data.states.len());
     let taken = rows.min(settings.max_points);
-    let splines = taken.saturating_mul(20 + 3 * data.states.len());
+    let splines = taken.saturating_mul(20 * TOGETHER + 3 * data.states.len());
     ensure("smoothing the data", &[(rows, 10 * 8), (values, 8), (splines, 8)])
 }
 

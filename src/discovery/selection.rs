@@ -45,7 +45,8 @@ pub(super) fn select<'a, E: Estimator<'a>>(
             return Ok(());
         }
     }
-    eliminate(estimator, settings, done, progress)
+    eliminate(estimator, settings, done, progress)?;
+    Ok(())
 }
 
 /// Compares sets of terms once, and goes on to a better one if there is any. Returns whether the sets
@@ -76,7 +77,9 @@ fn compare<'a, E: Estimator<'a>>(
     // quadratic function suggests no better set at first, it may be wrong because there are so many
     // terms.
     if better != E::QUADRATIC {
-        eliminate(estimator, settings, done, progress)?;
+        let dropped = eliminate(estimator, settings, done, progress)?;
+        // Where nothing has changed, the same sets would be compared.
+        return Ok(better || dropped);
     }
     Ok(true)
 }
@@ -125,13 +128,14 @@ pub(super) fn return_to<'a, E: Estimator<'a>>(
 }
 
 /// Eliminates terms backward by standard error: estimates, drops the weakest, and so on until all
-/// are significant.
+/// are significant. Returns whether any was dropped.
 fn eliminate<'a, E: Estimator<'a>>(
     estimator: &mut E,
     settings: &Settings,
     done: impl Fn(f64) -> f64,
     progress: &mut Reporter<'_, '_>,
-) -> Result<()> {
+) -> Result<bool> {
+    let mut has_dropped = false;
     loop {
         let Candidates { all, kept, .. } = &estimator.estimate().candidates;
         let gone = 1.0 - kept.len() as f64 / all.len().max(1) as f64;
@@ -149,7 +153,7 @@ fn eliminate<'a, E: Estimator<'a>>(
             weakest(&mut quadratic, settings.threshold, limit)
         };
         if dropped.is_empty() {
-            return Ok(());
+            return Ok(has_dropped);
         }
         // The other coefficients are where they are expected without the dropped ones.
         let places =
@@ -157,6 +161,7 @@ fn eliminate<'a, E: Estimator<'a>>(
         let left = places.filter(|(place, _)| !dropped.contains(place)).map(|(_, term)| term);
         let (kept, coefficients) = left.unzip();
         estimator.take(&Support { kept, coefficients })?;
+        has_dropped = true;
     }
 }
 

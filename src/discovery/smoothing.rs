@@ -6,6 +6,8 @@
 //! values), whose trace needs only the five central diagonals of the inverse (Hutchinson and de
 //! Hoog 1985).
 
+use rayon::prelude::*;
+
 use super::noise::median;
 
 /// How often values that lie far from the splines are moved, the distance in standard deviations
@@ -23,6 +25,9 @@ const INTERPOLATING: f64 = -2.0;
 const NEIGHBORS: usize = 7;
 const MORE: usize = 9;
 const SAME: f64 = 0.7;
+
+/// The most fits that are made at a time, each in memory of its own.
+pub(super) const TOGETHER: usize = 4;
 
 /// A natural cubic spline.
 #[derive(Clone, Debug)]
@@ -53,10 +58,10 @@ pub(super) fn smooth(series: &[(Vec<f64>, Vec<f64>)]) -> Smoothed {
     // In units of the sampling interval, λ = 10^-4 interpolates and 10^10 keeps only waves longer
     // than about 2000 intervals.
     let score = |exponent: &f64| total(*exponent).score();
-    let coarse = (0..29).map(|i| 0.5 * f64::from(i) - 4.0);
-    let around = minimum(coarse, score);
-    let fine = (-4..=4).map(|i| around + 0.1 * f64::from(i));
-    let best = minimum(fine, score);
+    let coarse: Vec<f64> = (0..29).map(|i| 0.5 * f64::from(i) - 4.0).collect();
+    let around = minimum(&coarse, score);
+    let fine: Vec<f64> = (-4..=4).map(|i| around + 0.1 * f64::from(i)).collect();
+    let best = minimum(&fine, score);
     let lambda = unit * 10f64.powf(best);
     let splines = series.iter().zip(&systems);
     let noise = total(best).noise();
@@ -126,9 +131,13 @@ pub(super) fn smooth_robustly(series: &mut [(Vec<f64>, Vec<f64>)]) -> Smoothed {
     smoothed
 }
 
-fn minimum(candidates: impl Iterator<Item = f64>, score: impl Fn(&f64) -> f64) -> f64 {
-    let scored = candidates.map(|x| (score(&x), x));
-    scored.min_by(|a, b| a.0.total_cmp(&b.0)).expect("there are candidates").1
+/// Returns the first candidate of the smallest score; up to [`TOGETHER`] are scored at a time.
+fn minimum(candidates: &[f64], score: impl Fn(&f64) -> f64 + Sync) -> f64 {
+    let parts = candidates.par_chunks(candidates.len().div_ceil(TOGETHER));
+    let scored: Vec<(f64, f64)> =
+        parts.flat_map_iter(|part| part.iter().map(|x| (score(x), *x))).collect();
+    let best = scored.into_iter().min_by(|a, b| a.0.total_cmp(&b.0));
+    best.expect("there are candidates").1
 }
 
 /// Sums over series that describe a fit: points, residual sum of squares, residual degrees of

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::elimination::Rows;
 use super::evaluator::Evaluator;
+use super::rows::{Rows, Step};
 use crate::discovery::candidates::{Parameter, Slot};
 use crate::discovery::estimate::Estimate;
 use crate::discovery::grid::Grid;
@@ -85,9 +85,11 @@ impl<'a> Assembly<'a> {
     /// Returns the part of these points and of the steps from them.
     fn cost_of(&self, points: Range<usize>, estimate: &Estimate<'_>, weights: &Weights) -> f64 {
         let (k, d) = (weights.observation.len(), weights.defect.len());
-        let mut evaluator = Evaluator::new(&estimate.rhs, 0);
+        let mut evaluator = Evaluator::new(&estimate.rhs, &[]);
         let mut cost = 0.0;
-        for t in points.clone() {
+        // The point before the step whose end was evaluated last.
+        let mut last = None;
+        for t in points {
             let state = &estimate.trajectory[t * d..][..d];
             for (j, x) in self.grid.observed[t * k..][..k].iter().enumerate() {
                 if !x.is_nan() {
@@ -101,7 +103,7 @@ impl<'a> Assembly<'a> {
             }
             let after = &estimate.trajectory[(t + 1) * d..][..d];
             evaluator.find_inputs(self.grid, t, h, &estimate.rhs);
-            if self.is_new(t, &points, &evaluator) {
+            if evaluator.is_new(last, t) {
                 evaluator.evaluate_flow(0, &estimate.rhs, state);
             }
             evaluator.evaluate_flow(1, &estimate.rhs, after);
@@ -116,6 +118,7 @@ impl<'a> Assembly<'a> {
                 cost += (weights.defect[i] * defect).powi(2) / h;
             }
             evaluator.ends.swap(0, 1);
+            last = Some(t);
         }
         cost
     }
@@ -139,7 +142,7 @@ impl<'a> Assembly<'a> {
     /// Finds it for the steps from some points on, (m, D).
     fn find_discretization(&self, first: usize, estimate: &Estimate<'_>, errors: &mut [f64]) {
         let d = estimate.rhs.library.variables().len();
-        let mut evaluator = Evaluator::new(&estimate.rhs, 0);
+        let mut evaluator = Evaluator::new(&estimate.rhs, &[]);
         let mut integrator = Integrator::new(&estimate.rhs, &estimate.trajectory[..d], &[]);
         for (t, errors) in (first..).zip(errors.chunks_exact_mut(d)) {
             let state = &estimate.trajectory[t * d..][..d];
@@ -166,17 +169,21 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    /// Writes the rows that begin at some points, for their squares to be minimized about the estimate.
+    /// Writes the rows of some points and of these steps from or to them, for their squares to be minimized
+    /// about the estimate.
     pub fn write(
         &self,
         points: Range<usize>,
+        step: Step,
         estimate: &Estimate<'_>,
         weights: &Weights,
         rows: &mut [Rows],
     ) {
         let (k, d) = (weights.observation.len(), weights.defect.len());
-        let mut evaluator = Evaluator::new(&estimate.rhs, self.slots.len());
-        for (t, rows) in points.clone().zip(rows) {
+        let mut evaluator = Evaluator::new(&estimate.rhs, &self.places);
+        // The point before the step whose end was evaluated last.
+        let mut last = None;
+        for (t, rows) in points.zip(rows) {
             rows.begin();
             for (j, x) in self.grid.observed[t * k..][..k].iter().enumerate() {
                 if !x.is_nan() {
@@ -186,35 +193,39 @@ impl<'a> Assembly<'a> {
                     rows.observe(j, root, root * distance);
                 }
             }
-            let h = self.steps[t];
-            if h > 0.0 {
-                evaluator.find_inputs(self.grid, t, h, &estimate.rhs);
-                let before = &estimate.trajectory[t * d..][..d];
-                if self.is_new(t, &points, &evaluator) {
-                    evaluator.evaluate(0, &estimate.rhs, &self.places, before);
-                }
-                let after = &estimate.trajectory[(t + 1) * d..][..d];
-                evaluator.evaluate(1, &estimate.rhs, &self.places, after);
-                self.write_defects(t, h, estimate, weights, &evaluator.ends, rows);
-                evaluator.ends.swap(0, 1);
+            let from = match step {
+                Step::Before => t.checked_sub(1),
+                Step::After => Some(t),
+                Step::Neither => None,
+            };
+            let Some(from) = from.filter(|&from| self.steps[from] > 0.0) else { continue };
+            evaluator.find_inputs(self.grid, from, self.steps[from], &estimate.rhs);
+            let states = &estimate.trajectory[from * d..][..2 * d];
+            if evaluator.is_new(last, from) {
+                evaluator.evaluate(0, &estimate.rhs, &self.places, &states[..d]);
             }
+            evaluator.evaluate(1, &estimate.rhs, &self.places, &states[d..]);
+            self.write_defects(from, step, estimate, weights, &evaluator.ends, rows);
+            evaluator.ends.swap(0, 1);
+            last = Some(from);
         }
     }
 
-    /// Writes the weighted defects of the step from t and their derivatives with respect to u_t,
-    /// u_{t+1}, ξ.
+    /// Writes the weighted defects of the step from t, which belongs to the rows of one of its ends, and their
+    /// derivatives with respect to u_t, u_{t+1}, ξ.
     fn write_defects(
         &self,
         t: usize,
-        h: f64,
+        step: Step,
         estimate: &Estimate<'_>,
         weights: &Weights,
         [now, next]: &[Linearized; 2],
         rows: &mut Rows,
     ) {
-        let d = weights.defect.len();
+        let (d, h) = (weights.defect.len(), self.steps[t]);
         let before = &estimate.trajectory[t * d..][..d];
         let after = &estimate.trajectory[(t + 1) * d..][..d];
+        let [of_before, of_after] = if step == Step::Before { [d, 0] } else { [0, d] };
         let arguments = estimate.rhs.library.arguments();
         let coefficients = at_step(self.hermite, h);
         let [half, twelfth] = coefficients;
@@ -226,9 +237,9 @@ impl<'a> Assembly<'a> {
             for m in 0..d {
                 let unit = f64::from(u8::from(i == m));
                 let (of_flow, of_rate) = (i * arguments + m, i * d + m);
-                along[m] = -weight
+                along[of_before + m] = -weight
                     * (unit + half * now.jacobian[of_flow] + twelfth * now.rate_jacobian[of_rate]);
-                along[d + m] = weight
+                along[of_after + m] = weight
                     * (unit - half * next.jacobian[of_flow]
                         + twelfth * next.rate_jacobian[of_rate]);
             }
@@ -259,13 +270,6 @@ impl<'a> Assembly<'a> {
                 }
             }
         }
-    }
-
-    /// Returns whether the vector field at t is not that of the end of the step before: t is the first of
-    /// these points, or the one before t belongs to another trajectory, so that no defect ties the two, or
-    /// inputs have other rates now.
-    fn is_new(&self, t: usize, points: &Range<usize>, evaluator: &Evaluator) -> bool {
-        t == points.start || self.steps[t - 1] == 0.0 || evaluator.has_inputs()
     }
 }
 

@@ -9,14 +9,19 @@ const COLLECTED: usize = 256;
 /// The number of rows of the matrix that are computed together: those below the diagonal are not needed.
 const STRIP: usize = 96;
 
-/// The matrix Σ LᵀL and the vector Σ Lᵀl of some rows (L, l), with the squares of the prior, and what is
-/// computed from them.
-pub(super) struct Coefficients {
+/// The matrix Σ LᵀL and the vector Σ Lᵀl of some rows (L, l).
+pub(super) struct Squares {
     c: usize,
     /// Rows with their residuals whose squares are not yet added, (m, c + 1).
     rows: Vec<f64>,
     /// The sum of their squares, of which each [`STRIP`] of rows begins at the diagonal.
-    squares: Vec<f64>,
+    sum: Vec<f64>,
+}
+
+/// The matrix and the vector of the rows about the coefficients, with the squares of the prior, and what is
+/// computed from them.
+pub(super) struct Coefficients {
+    c: usize,
     /// The matrix with the prior (c, c).
     matrix: Vec<f64>,
     /// Its factor R, (c, c), with reciprocals in the diagonal; of no account below that.
@@ -27,37 +32,23 @@ pub(super) struct Coefficients {
     strip: Vec<f64>,
 }
 
-impl Coefficients {
-    /// Returns the number of values that are kept for c coefficients, saturated.
-    pub fn values(c: usize) -> usize {
-        c.saturating_add(1).saturating_mul(c.saturating_add(COLLECTED)).saturating_mul(5)
-    }
-
+impl Squares {
     /// Allocates everything for c coefficients.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) says how much was asked for.
     pub fn new(c: usize) -> Result<Self> {
-        let what = "normal equations of the coefficients";
-        let squares = c.saturating_mul(c);
+        let what = "squares of the rows of the coefficients";
         let mut rows = zeros(what, COLLECTED * (c + 1))?;
         rows.clear();
         let lengths = strips(c + 1).map(|(_, height, width)| height * width);
-        Ok(Coefficients {
-            c,
-            rows,
-            squares: zeros(what, lengths.fold(0, usize::saturating_add))?,
-            matrix: zeros(what, squares)?,
-            factor: zeros(what, squares)?,
-            half: zeros(what, c)?,
-            strip: zeros(what, STRIP.min(c) * c)?,
-        })
+        Ok(Squares { c, rows, sum: zeros(what, lengths.fold(0, usize::saturating_add))? })
     }
 
     /// Begins a sum of squares.
     pub fn begin(&mut self) {
         self.rows.clear();
-        self.squares.fill(0.0);
+        self.sum.fill(0.0);
     }
 
     /// Adds the square of a row over the coefficients (c), sooner or later.
@@ -70,17 +61,25 @@ impl Coefficients {
         if self.rows.len() == COLLECTED * (self.c + 1) { self.add_collected() } else { Ok(()) }
     }
 
-    /// Adds the squares of the rows that were collected.
+    /// Adds the squares of all rows of another sum, and of those that were collected.
     ///
     /// # Errors
     /// As [`collect`](Self::collect).
-    pub fn add_collected(&mut self) -> Result<()> {
+    pub fn add(&mut self, other: &mut Squares) -> Result<()> {
+        self.add_collected()?;
+        other.add_collected()?;
+        self.sum.iter_mut().zip(&other.sum).for_each(|(sum, other)| *sum += other);
+        Ok(())
+    }
+
+    /// Adds the squares of the rows that were collected.
+    fn add_collected(&mut self) -> Result<()> {
         let n = self.c + 1;
         if self.rows.is_empty() {
             return Ok(());
         }
         let rows = Matrix::new(&self.rows, self.rows.len() / n, n);
-        let mut squares = &mut self.squares[..];
+        let mut squares = &mut self.sum[..];
         for (first, height, width) in strips(n) {
             let (strip, rest) = std::mem::take(&mut squares).split_at_mut(height * width);
             squares = rest;
@@ -89,15 +88,44 @@ impl Coefficients {
         self.rows.clear();
         Ok(())
     }
+}
 
-    /// Factorizes the normal equations with the rows weight·(coefficient + step) of the prior besides, for
-    /// the `weights` and `values` of the coefficients (c). Returns whether they are positive definite.
+impl Coefficients {
+    /// Returns the number of values that are kept for c coefficients, with two sums of squares, saturated.
+    pub fn values(c: usize) -> usize {
+        c.saturating_add(1).saturating_mul(c.saturating_add(COLLECTED)).saturating_mul(6)
+    }
+
+    /// Allocates everything for c coefficients.
     ///
     /// # Errors
-    /// As [`collect`](Self::collect).
-    pub fn factorize(&mut self, weights: &[f64], values: &[f64]) -> Result<bool> {
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) says how much was asked for.
+    pub fn new(c: usize) -> Result<Self> {
+        let what = "normal equations of the coefficients";
+        let squares = c.saturating_mul(c);
+        Ok(Coefficients {
+            c,
+            matrix: zeros(what, squares)?,
+            factor: zeros(what, squares)?,
+            half: zeros(what, c)?,
+            strip: zeros(what, STRIP.min(c) * c)?,
+        })
+    }
+
+    /// Factorizes the normal equations of these rows with the rows weight·(coefficient + step) of the prior
+    /// besides, for the `weights` and `values` of the coefficients (c). Returns whether they are positive
+    /// definite.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) if a product of matrices has no memory.
+    pub fn factorize(
+        &mut self,
+        squares: &Squares,
+        weights: &[f64],
+        values: &[f64],
+    ) -> Result<bool> {
         let c = self.c;
-        let mut squares = &self.squares[..];
+        let mut squares = &squares.sum[..];
         for (first, height, width) in strips(c + 1) {
             let strip;
             (strip, squares) = squares.split_at(height * width);
@@ -150,7 +178,7 @@ impl Coefficients {
     /// Returns the inverse R⁻¹R⁻ᵀ of that matrix (c, c).
     ///
     /// # Errors
-    /// As [`collect`](Self::collect).
+    /// As [`factorize`](Self::factorize).
     pub fn covariance(&mut self) -> Result<Vec<f64>> {
         let c = self.c;
         // R⁻ᵀ is zero above the diagonal.
@@ -244,14 +272,18 @@ mod tests {
         for c in [1, STRIP, 2 * STRIP + 5] {
             for count in [0, COLLECTED - 1, COLLECTED, COLLECTED + 1] {
                 let number = |m: usize, i: usize| ((m * 7 + i * i) as f64).sin();
-                let mut normal = Coefficients::new(c).unwrap();
-                normal.begin();
+                // What was added before does not count.
+                let mut sums = [Squares::new(c).unwrap(), Squares::new(c).unwrap()];
+                sums[0].collect(&vec![1.0; c], 1.0).unwrap();
+                sums.iter_mut().for_each(Squares::begin);
                 for m in 0..count {
                     let row: Vec<f64> = (0..c).map(|i| number(m, i)).collect();
-                    normal.collect(&row, number(m, c)).unwrap();
+                    sums[usize::from(m >= COLLECTED)].collect(&row, number(m, c)).unwrap();
                 }
-                normal.add_collected().unwrap();
-                assert!(normal.factorize(&vec![30.0; c], &vec![0.0; c]).unwrap());
+                let [mut squares, mut others] = sums;
+                squares.add(&mut others).unwrap();
+                let mut normal = Coefficients::new(c).unwrap();
+                assert!(normal.factorize(&squares, &vec![30.0; c], &vec![0.0; c]).unwrap());
                 for (i, row) in normal.information().chunks_exact(c).enumerate() {
                     for (k, value) in row.iter().enumerate() {
                         let products = (0..count).map(|m| number(m, i) * number(m, k));

@@ -15,25 +15,21 @@
 //! go to the normal equations of the [`Coefficients`]; nothing is lost by subtraction. The defects come first
 //! because rows of large weights above small ones keep the digits of both.
 //!
-//! While the points of one block are eliminated, other threads write the rows of the next block.
+//! Of many points, one thread eliminates the first half and another one the second half, from its end; what both
+//! leave determines the state in the middle. How they are divided depends on their number alone, so that the
+//! results do not depend on the threads.
 
 use std::ops::Range;
-
-use rayon::prelude::*;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::coefficients::Coefficients;
-use crate::Result;
-use crate::discovery::dense::dot;
-use crate::gemm::{self, Matrix, on_one_thread, product};
-use crate::memory::zeros;
+use super::half::{BLOCK, Half};
+use super::rows::{Rows, Step};
+use crate::gemm::{is_alone, on_one_thread};
+use crate::{Error, Result};
 
-/// The fraction of a column's size, before the rows are turned, up to which what is left of it on the
-/// diagonal is rounding, squared.
-const ROUNDING: f64 = 1e-28;
-
-/// The number of points whose rows one thread writes, and of such pieces in a block.
-const PIECE: usize = 32;
-const PIECES: usize = 4;
+/// The number of points from which on they are eliminated from both ends.
+const MANY: usize = 2000;
 
 /// Returns the number of values that the elimination of so many points with D variables and c coefficients
 /// keeps, saturated.
@@ -41,102 +37,18 @@ pub(super) fn values(points: usize, d: usize, c: usize) -> usize {
     let row = c.saturating_add(2 * d + 1);
     let factor = points.saturating_mul(d).saturating_mul(row);
     let of_point = d.saturating_mul(row.saturating_mul(2).saturating_add(8 * d + 1));
-    let rows = of_point.saturating_mul(3 + points.min(2 * PIECES * PIECE));
+    let rows = of_point.saturating_mul(6 + points.min(2 * BLOCK));
     factor.saturating_add(rows).saturating_add(Coefficients::values(c))
-}
-
-/// The rows that have to do with the state at one point: first those of the defects (D), then those that
-/// are left of the points before (D), then those of the point's values (K ≤ D).
-pub(super) struct Rows {
-    d: usize,
-    c: usize,
-    /// Their parts over u_t, over u_{t+1} and the residual, then the first 2D columns of Qᵀ, which are those
-    /// of the unit matrix at first: (3D, 4D + 1).
-    along: Vec<f64>,
-    /// The part over the coefficients of all but the values, which have none, (2D, c).
-    across: Vec<f64>,
-    count: usize,
-    /// Whether a step to the next point follows, which has defects.
-    step: bool,
-}
-
-impl Rows {
-    fn new(d: usize, c: usize) -> Result<Self> {
-        let what = "rows of the joint estimate";
-        let along = zeros(what, 3 * d * (4 * d + 1))?;
-        Ok(Rows { d, c, along, across: zeros(what, 2 * d * c)?, count: 0, step: false })
-    }
-
-    /// Returns the number of columns of the parts along the trajectory.
-    fn length(&self) -> usize {
-        4 * self.d + 1
-    }
-
-    /// Begins a point, which has no defects and no values yet.
-    pub fn begin(&mut self) {
-        let (d, length) = (self.d, self.length());
-        for (i, row) in self.along.chunks_exact_mut(length).take(2 * d).enumerate() {
-            row[2 * d + 1..].fill(0.0);
-            row[2 * d + 1 + i] = 1.0;
-        }
-        (self.count, self.step) = (2 * d, false);
-    }
-
-    /// Adds the row of a measured value of state j, at this weighted distance from it.
-    pub fn observe(&mut self, j: usize, weight: f64, residual: f64) {
-        let (d, length) = (self.d, self.length());
-        let row = &mut self.along[self.count * length..][..length];
-        row.fill(0.0);
-        (row[j], row[2 * d]) = (weight, residual);
-        self.count += 1;
-    }
-
-    /// Returns the rows of the defects of the step that follows, to be written: for each the derivatives with
-    /// respect to u_t and u_{t+1}, and the residual (2D + 1), and those with respect to the coefficients (c).
-    pub fn defects(&mut self) -> impl Iterator<Item = (&mut [f64], &mut [f64])> {
-        let (d, length) = (self.d, self.length());
-        self.step = true;
-        let along = self.along.chunks_exact_mut(length).map(move |row| &mut row[..2 * d + 1]);
-        let mut across = &mut self.across[..];
-        let c = self.c;
-        along.take(d).map(move |row| {
-            let (own, rest) = std::mem::take(&mut across).split_at_mut(c);
-            across = rest;
-            (row, own)
-        })
-    }
 }
 
 /// The factor over the trajectory, and the normal equations of the coefficients that remain.
 pub(super) struct Elimination {
     points: usize,
     d: usize,
-    /// The rows of the points that are eliminated, and of those after them.
-    blocks: [Vec<Rows>; 2],
-    factor: Factor,
+    /// The points before the middle and the middle itself, then those after it from the last one on.
+    halves: [Half; 2],
+    middle: usize,
     pub coefficients: Coefficients,
-}
-
-/// The factor over the trajectory.
-struct Factor {
-    d: usize,
-    c: usize,
-    /// The parts over the coefficients after a point is eliminated, and those of the point before, (3D, c):
-    /// the second D rows are those that are left of it.
-    turned: Vec<f64>,
-    before: Vec<f64>,
-    /// What is left of the point before over the next state, and the residuals, (D, D + 1).
-    left: Vec<f64>,
-    /// Room for sums over the rows.
-    sums: Vec<f64>,
-    /// The sums of squares of the columns of u_t and u_{t+1} before the rows are turned.
-    squares: Vec<f64>,
-    /// The factor's parts R, S and v, (M, D, 2D + 1).
-    along: Vec<f64>,
-    /// The factor's part T, (M, D, c).
-    across: Vec<f64>,
-    /// Whether a state is not determined by the rows, or is not a number.
-    broken: bool,
 }
 
 impl Elimination {
@@ -145,222 +57,91 @@ impl Elimination {
     /// # Errors
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) says how much was asked for.
     pub fn new(points: usize, d: usize, c: usize) -> Result<Self> {
-        let what = "factor of the joint estimate";
-        let rows = points.saturating_mul(d);
-        let own = points.min(PIECES * PIECE);
-        let block = |count| (0..count).map(|_| Rows::new(d, c)).collect::<Result<Vec<Rows>>>();
+        let middle = if points < MANY { points.saturating_sub(1) } else { points / 2 };
+        Elimination::about(middle, points, d, c)
+    }
+
+    fn about(middle: usize, points: usize, d: usize, c: usize) -> Result<Self> {
+        let before = points.min(middle + 1);
         Ok(Elimination {
             points,
             d,
-            blocks: [block(own)?, block((points - own).min(own))?],
-            factor: Factor {
-                d,
-                c,
-                turned: zeros(what, 3 * d * c)?,
-                before: zeros(what, 3 * d * c)?,
-                left: zeros(what, d * (d + 1))?,
-                sums: zeros(what, 4 * d + 1)?,
-                squares: zeros(what, 2 * d)?,
-                along: zeros(what, rows.saturating_mul(2 * d + 1))?,
-                across: zeros(what, rows.saturating_mul(c))?,
-                broken: false,
-            },
+            halves: [Half::new(before, d, c)?, Half::new(points - before, d, c)?],
+            middle,
             coefficients: Coefficients::new(c)?,
         })
     }
 
-    /// Eliminates all points, whose rows `write(points, rows)` writes, for a few points together; `report` is
-    /// told at which point the work is. Returns whether all states are determined.
+    /// Eliminates all points. `write` writes the rows of a range of points, in their order, with the defects of
+    /// these steps. `report` is told the fraction of the work that is done. Returns whether all states are
+    /// determined.
     ///
     /// # Errors
     /// Those of `report`, which end the work, and [`Error::OutOfMemory`](crate::Error::OutOfMemory).
     pub fn eliminate(
         &mut self,
-        write: impl Fn(Range<usize>, &mut [Rows]) + Sync,
-        mut report: impl FnMut(usize) -> Result<()>,
+        write: impl Fn(Range<usize>, Step, &mut [Rows]) + Sync,
+        mut report: impl FnMut(f64) -> Result<()>,
     ) -> Result<bool> {
-        let Elimination { points, blocks: [now, next], factor, coefficients, .. } = self;
-        let (points, length) = (*points, now.len());
-        let (mut now, mut next) = (now, next);
-        let write_block = |first: usize, rows: &mut [Rows]| {
-            let pieces = rows.par_chunks_mut(PIECE).enumerate();
-            pieces.for_each(|(piece, rows)| {
-                let first = first + piece * PIECE;
-                write(first..first + rows.len(), rows);
-            });
-        };
-        coefficients.begin();
-        factor.begin();
+        let (middle, points) = (self.middle, self.points);
+        let [before, after] = &mut self.halves;
+        let fraction = |done: usize, all: usize| done as f64 / all as f64;
         // Other threads may have work of their own, or there may be none.
-        let alone = gemm::is_alone() || rayon::current_num_threads() == 1;
-        if alone || points <= PIECE {
-            write(0..length, now);
+        if middle + 1 >= points || is_alone() || rayon::current_num_threads() == 1 {
+            let mut first = |done| report(fraction(done, points));
+            before.eliminate(0..middle, Step::After, &write, &mut first)?;
+            let mut second = |done| report(fraction(middle + done, points));
+            after.eliminate(middle + 1..points, Step::Before, &write, &mut second)?;
         } else {
-            write_block(0, now);
+            let stopped = AtomicBool::new(false);
+            let mut second = Ok(());
+            let first = rayon::in_place_scope(|scope| {
+                scope.spawn(|_| {
+                    let mut go_on = |_| match stopped.load(Ordering::Relaxed) {
+                        true => Err(Error::Interrupted),
+                        false => Ok(()),
+                    };
+                    let range = middle + 1..points;
+                    second =
+                        on_one_thread(|| after.eliminate(range, Step::Before, &write, &mut go_on));
+                });
+                let mut report = |done| report(fraction(done, middle));
+                let outcome =
+                    on_one_thread(|| before.eliminate(0..middle, Step::After, &write, &mut report));
+                stopped.store(outcome.is_err(), Ordering::Relaxed);
+                outcome
+            });
+            first.and(second)?;
         }
-        for first in (0..points).step_by(length.max(1)) {
-            let after = points.min(first + length);
-            let following = &mut next[..length.min(points - after)];
-            let mut eliminate = || {
-                now.iter_mut().zip(first..after).try_for_each(|(rows, t)| {
-                    report(t)?;
-                    factor.add(t, rows, coefficients)
-                })
-            };
-            if following.is_empty() {
-                eliminate()?;
-            } else if alone {
-                eliminate()?;
-                write(after..after + following.len(), following);
-            } else {
-                rayon::in_place_scope(|scope| {
-                    scope.spawn(|_| write_block(after, following));
-                    eliminate()
-                })?;
-            }
-            std::mem::swap(&mut now, &mut next);
-        }
-        coefficients.add_collected()?;
-        Ok(!factor.broken)
+        before.join(after, middle, &write)
+    }
+
+    /// Factorizes the normal equations of the coefficients, as [`Coefficients::factorize`] does.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+    pub fn factorize(&mut self, weights: &[f64], values: &[f64]) -> Result<bool> {
+        self.coefficients.factorize(&self.halves[0].squares, weights, values)
     }
 
     /// Computes the step (M·D + c) that makes the sum of squares smallest if it is subtracted, given the
     /// coefficients' part of it at its end. Returns the part of that sum which it removes, as far as it is
     /// not the coefficients'.
     pub fn solve(&self, step: &mut [f64]) -> f64 {
-        let (along, coefficients) = step.split_at_mut(self.points * self.d);
-        self.factor.solve(along, coefficients)
-    }
-}
-
-impl Factor {
-    fn begin(&mut self) {
-        self.broken = false;
-        self.begin_trajectory();
-    }
-
-    /// Begins a trajectory: nothing is left of points before.
-    fn begin_trajectory(&mut self) {
-        self.left.fill(0.0);
-        self.before.fill(0.0);
-    }
-
-    /// Eliminates the state at point t, and collects what has to do with the coefficients alone.
-    fn add(&mut self, t: usize, rows: &mut Rows, coefficients: &mut Coefficients) -> Result<()> {
-        let (d, c, length, step) = (self.d, self.c, rows.length(), rows.step);
-        let of_left = rows.along.chunks_exact_mut(length).skip(d).take(d);
-        for (row, left) in of_left.zip(self.left.chunks_exact(d + 1)) {
-            row[..d].copy_from_slice(&left[..d]);
-            row[d..2 * d].fill(0.0);
-            row[2 * d] = left[d];
-        }
-        rows.across[d * c..].copy_from_slice(&self.before[d * c..2 * d * c]);
-
-        // Without a step there are no defects, and nothing is left for the next point.
-        let (first, left) = if step { (0, d) } else { (d, 0) };
-        let count = rows.count - first;
-        let across = Matrix::new(&rows.across[first * c..], 2 * d - first, c);
-        let rows = &mut rows.along[first * length..][..count * length];
-        self.squares.fill(0.0);
-        for row in rows.chunks_exact(length) {
-            self.squares.iter_mut().zip(row).for_each(|(sum, value)| *sum += value * value);
-        }
-        triangularize(rows, length, d + left, &mut self.sums);
-        // Of the next state that nothing determines yet, only rounding is left.
-        for i in d..d + left {
-            if !is_determined(rows[i * length + i], self.squares[i]) {
-                rows[i * length + i] = 0.0;
-            }
-        }
-
-        let turn = Matrix::new(rows, count, length).columns(2 * d + 1 + first, 2 * d - first);
-        let turned = &mut self.turned[..count * c];
-        on_one_thread(|| product(turn, across, turned, false))?;
-
-        let width = 2 * d + 1;
-        for (i, own) in self.along[t * d * width..].chunks_exact_mut(width).take(d).enumerate() {
-            own.copy_from_slice(&rows[i * length..][..width]);
-            self.broken |= !is_determined(own[i], self.squares[i]);
-        }
-        self.across[t * d * c..][..d * c].copy_from_slice(&turned[..d * c]);
-        for i in d + left..count {
-            coefficients.collect(&turned[i * c..][..c], rows[i * length + 2 * d])?;
-        }
-        if step {
-            let kept = rows.chunks_exact(length).skip(d);
-            for (left, row) in self.left.chunks_exact_mut(d + 1).zip(kept) {
-                left.copy_from_slice(&row[d..=2 * d]);
-            }
-            std::mem::swap(&mut self.before, &mut self.turned);
-        } else {
-            self.begin_trajectory();
-        }
-        Ok(())
-    }
-
-    /// Computes the trajectory's part of the step (M, D), given that of the coefficients (c).
-    fn solve(&self, along: &mut [f64], coefficients: &[f64]) -> f64 {
-        let (d, c, width) = (self.d, self.c, 2 * self.d + 1);
-        let points = along.len() / d;
+        let (d, middle) = (self.d, self.middle);
+        let [before, after] = &self.halves;
+        let (along, coefficients) = step.split_at_mut(self.points * d);
         let mut removed = 0.0;
-        for t in (0..points).rev() {
-            let (own, after) = along[t * d..].split_at_mut(d);
-            for i in (0..d).rev() {
-                let row = &self.along[(t * d + i) * width..][..width];
-                let across = &self.across[(t * d + i) * c..][..c];
-                let mut sum = row[2 * d] - dot(across, coefficients);
-                for (k, value) in own.iter().enumerate().skip(i + 1) {
-                    sum -= row[k] * value;
-                }
-                // No step follows the last point.
-                for (value, next) in row[d..2 * d].iter().zip(&*after) {
-                    sum -= value * next;
-                }
-                own[i] = sum / row[i];
-                removed += row[2 * d] * row[2 * d];
-            }
+        for t in (0..=middle).rev() {
+            let (own, next) = along[t * d..].split_at_mut(d);
+            let next = if t < middle { &next[..d] } else { &[] };
+            removed += before.solve(t, own, next, coefficients);
+        }
+        for t in middle + 1..self.points {
+            let (next, own) = along[(t - 1) * d..].split_at_mut(d);
+            removed += after.solve(self.points - 1 - t, &mut own[..d], next, coefficients);
         }
         removed
-    }
-}
-
-/// Returns whether what is left on the diagonal of a column, the sum of whose squares was this before, is
-/// more than rounding.
-fn is_determined(diagonal: f64, squares: f64) -> bool {
-    let square = diagonal * diagonal;
-    square.is_normal() && square > ROUNDING * squares
-}
-
-/// Makes the first columns of some rows of this length upper triangular, by reflections I − v vᵀ·2/vᵀv of
-/// all rows from the diagonal on. Zeros, of which there are many, cost nothing.
-fn triangularize(rows: &mut [f64], length: usize, columns: usize, sums: &mut [f64]) {
-    for j in 0..columns {
-        let (above, below) = rows.split_at_mut((j + 1) * length);
-        let own = &mut above[j * length + j..];
-        let sums = &mut sums[j..length];
-        let squares: f64 = below.chunks_exact(length).map(|row| row[j] * row[j]).sum();
-        if squares == 0.0 {
-            continue;
-        }
-        let pivot = own[0];
-        let diagonal = -(squares + pivot * pivot).sqrt().copysign(pivot);
-        own[0] -= diagonal;
-        let head = own[0];
-        sums.iter_mut().zip(&*own).for_each(|(sum, value)| *sum = head * value);
-        for row in below.chunks_exact(length).filter(|row| row[j] != 0.0) {
-            let factor = row[j];
-            sums.iter_mut().zip(&row[j..]).for_each(|(sum, value)| *sum += factor * value);
-        }
-        // 2/vᵀv.
-        let scale = -1.0 / (diagonal * head);
-        sums.iter_mut().for_each(|sum| *sum *= scale);
-        own.iter_mut().zip(&*sums).for_each(|(value, sum)| *value -= head * sum);
-        own[0] = diagonal;
-        for row in below.chunks_exact_mut(length).filter(|row| row[j] != 0.0) {
-            let factor = row[j];
-            row[j..].iter_mut().zip(&*sums).for_each(|(value, sum)| *value -= factor * sum);
-            row[j] = 0.0;
-        }
     }
 }
 
@@ -383,14 +164,32 @@ mod tests {
         ![24, 25, 31, 127, 255, POINTS - 1].contains(&t)
     }
 
-    /// Writes the rows of some points by a function that writes those of one.
+    /// Writes the rows of some points by a function that writes the values of one, and one that writes the
+    /// defects of the step from one, if there are any: along the states at both ends and the residual, and
+    /// across.
     fn of_each(
-        write: impl Fn(usize, &mut Rows) + Sync,
-    ) -> impl Fn(Range<usize>, &mut [Rows]) + Sync {
-        move |points, rows| {
+        values: impl Fn(usize, &mut Rows) + Sync,
+        defect: impl Fn(usize, usize) -> Option<(Vec<f64>, Vec<f64>)> + Sync,
+    ) -> impl Fn(Range<usize>, Step, &mut [Rows]) + Sync {
+        move |points, step, rows| {
             for (t, rows) in points.zip(rows) {
                 rows.begin();
-                write(t, rows);
+                values(t, rows);
+                let from = match step {
+                    Step::Before => t.checked_sub(1),
+                    Step::After => Some(t),
+                    Step::Neither => None,
+                };
+                let Some(from) = from.filter(|from| defect(*from, 0).is_some()) else { continue };
+                for (i, (along, across)) in rows.defects().enumerate() {
+                    let (mut a, b) = defect(from, i).unwrap();
+                    if step == Step::Before {
+                        let d = a.len() / 2;
+                        a[..2 * d].rotate_left(d);
+                    }
+                    along.copy_from_slice(&a);
+                    across.copy_from_slice(&b);
+                }
             }
         }
     }
@@ -446,37 +245,42 @@ mod tests {
             let inverse = invert_positive(&matrix, n).unwrap();
             solve_positive(&mut matrix, &mut expected).unwrap();
 
-            let mut elimination = Elimination::new(POINTS, D, c).unwrap();
-            let write = of_each(|t: usize, rows: &mut Rows| {
-                values(t).for_each(|(j, weight, residual)| rows.observe(j, weight, residual));
-                if has_step(t) {
-                    for (i, (along, across)) in rows.defects().enumerate() {
-                        let (a, b) = defect(t, i, c);
-                        along.copy_from_slice(&a);
-                        across.copy_from_slice(&b);
-                    }
+            let write = of_each(
+                |t, rows| values(t).for_each(|(j, weight, r)| rows.observe(j, weight, r)),
+                |t, i| has_step(t).then(|| defect(t, i, c)),
+            );
+            // The middle is within a trajectory, at either end of one, a point alone, and at both ends of all.
+            for middle in [150, 24, 25, 26, 127, 128, 0, 1, POINTS - 2, POINTS - 1] {
+                let mut elimination = Elimination::about(middle, POINTS, D, c).unwrap();
+                let mut told = vec![];
+                let report = |fraction| {
+                    told.push(fraction);
+                    Ok(())
+                };
+                assert!(elimination.eliminate(&write, report).unwrap());
+                assert!(
+                    told.is_sorted() && told.iter().all(|fraction| (0.0..1.0).contains(fraction))
+                );
+                let mut step = vec![0.0; n];
+                assert!(elimination.factorize(&prior, &coefficients).unwrap());
+                let normal = &mut elimination.coefficients;
+                let promised = normal.solve(&mut step[POINTS * D..]);
+                let covariance = normal.covariance().unwrap();
+                let information = normal.information().to_vec();
+                let promised = promised + elimination.solve(&mut step);
+                let decrease: f64 = gradient.iter().zip(&expected).map(|(g, x)| g * x).sum();
+                assert!((promised / decrease - 1.0).abs() < 1e-11, "{c}: {promised} {decrease}");
+                for (value, expected) in step.iter().zip(&expected) {
+                    assert!((value - expected).abs() < 1e-10, "{c}: {value} {expected}");
                 }
-            });
-            assert!(elimination.eliminate(write, |_| Ok(())).unwrap());
-            let mut step = vec![0.0; n];
-            let normal = &mut elimination.coefficients;
-            assert!(normal.factorize(&prior, &coefficients).unwrap());
-            let promised = normal.solve(&mut step[POINTS * D..]);
-            let covariance = normal.covariance().unwrap();
-            let information = normal.information().to_vec();
-            let promised = promised + elimination.solve(&mut step);
-            let decrease: f64 = gradient.iter().zip(&expected).map(|(g, x)| g * x).sum();
-            assert!((promised / decrease - 1.0).abs() < 1e-11, "{c}: {promised} {decrease}");
-            for (value, expected) in step.iter().zip(&expected) {
-                assert!((value - expected).abs() < 1e-10, "{c}: {value} {expected}");
-            }
-            for (i, row) in covariance.chunks_exact(c.max(1)).enumerate() {
-                for (k, value) in row.iter().enumerate() {
-                    let expected = inverse[(POINTS * D + i) * n + POINTS * D + k];
-                    assert!((value - expected).abs() < 1e-12, "{value} {expected}");
-                    let column = information.chunks_exact(c).map(|row| row[k]);
-                    let product: f64 = row.iter().zip(column).map(|(a, b)| a * b).sum();
-                    assert!((product - f64::from(u8::from(i == k))).abs() < 1e-11, "{product}");
+                for (i, row) in covariance.chunks_exact(c.max(1)).enumerate() {
+                    for (k, value) in row.iter().enumerate() {
+                        let expected = inverse[(POINTS * D + i) * n + POINTS * D + k];
+                        assert!((value - expected).abs() < 1e-12, "{value} {expected}");
+                        let column = information.chunks_exact(c).map(|row| row[k]);
+                        let product: f64 = row.iter().zip(column).map(|(a, b)| a * b).sum();
+                        assert!((product - f64::from(u8::from(i == k))).abs() < 1e-11, "{product}");
+                    }
                 }
             }
         }
@@ -488,23 +292,25 @@ mod tests {
     fn a_state_that_nothing_measures_is_told_whatever_rounding_leaves() {
         for measured in [true, false] {
             for seed in 0..50 {
-                let mut elimination = Elimination::new(20, 2, 0).unwrap();
-                let write = of_each(|t: usize, rows: &mut Rows| {
-                    rows.observe(0, 1.0, 0.5);
-                    if measured && t == 7 {
-                        rows.observe(1, 1e-3, 0.1);
-                    }
-                    if t == 19 {
-                        return;
-                    }
-                    for (i, (along, _)) in rows.defects().enumerate() {
-                        along.fill(0.0);
+                let write = of_each(
+                    |t, rows| {
+                        rows.observe(0, 1.0, 0.5);
+                        if measured && t == 7 {
+                            rows.observe(1, 1e-3, 0.1);
+                        }
+                    },
+                    |t, i| {
+                        let mut along = vec![0.0; 5];
                         along[i] = -1e4 * (1.0 + 0.1 * number(seed * 40 + 2 * t + i));
                         along[2 + i] = 1e4 * (1.0 + 0.1 * number(seed * 80 + 3 * t + i));
-                    }
-                });
-                let determined = elimination.eliminate(write, |_| Ok(())).unwrap();
-                assert_eq!(determined, measured, "{seed}");
+                        (t < 19).then_some((along, vec![]))
+                    },
+                );
+                for middle in [19, 12, 7, 3, 0] {
+                    let mut elimination = Elimination::about(middle, 20, 2, 0).unwrap();
+                    let determined = elimination.eliminate(&write, |_| Ok(())).unwrap();
+                    assert_eq!(determined, measured, "{seed} {middle}");
+                }
             }
         }
     }
@@ -512,18 +318,17 @@ mod tests {
     #[test]
     fn a_state_that_no_row_determines_is_told() {
         let mut elimination = Elimination::new(2, 1, 1).unwrap();
-        for (weight, determined) in [(1.0, true), (0.0, false), (f64::NAN, false)] {
-            let write = of_each(|t, rows: &mut Rows| {
-                rows.observe(0, if t == 1 { weight } else { 1.0 }, 0.5);
-            });
+        for (weight, determined) in [(0.0, false), (f64::NAN, false), (1.0, true)] {
+            let write = of_each(
+                |t, rows| rows.observe(0, if t == 1 { weight } else { 1.0 }, 0.5),
+                |_, _| None,
+            );
             assert_eq!(elimination.eliminate(write, |_| Ok(())).unwrap(), determined, "{weight}");
         }
         // No row has to do with the coefficient but the prior.
-        let normal = &mut elimination.coefficients;
-        normal.begin();
-        assert!(!normal.factorize(&[0.0], &[2.0]).unwrap());
-        assert!(normal.factorize(&[3.0], &[2.0]).unwrap());
+        assert!(!elimination.factorize(&[0.0], &[2.0]).unwrap());
+        assert!(elimination.factorize(&[3.0], &[2.0]).unwrap());
         let mut step = [0.0];
-        assert_eq!((normal.solve(&mut step), step), (36.0, [2.0]));
+        assert_eq!((elimination.coefficients.solve(&mut step), step), (36.0, [2.0]));
     }
 }

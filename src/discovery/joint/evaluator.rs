@@ -18,10 +18,11 @@ pub(super) struct Evaluator {
 }
 
 impl Evaluator {
-    /// Makes room for the derivatives with respect to so many coefficients.
-    pub fn new(rhs: &RightHandSide<'_>, coefficients: usize) -> Self {
+    /// Makes room for the vector field of a right-hand side as it is now, and for its derivatives with
+    /// respect to the free coefficients in these places.
+    pub fn new(rhs: &RightHandSide<'_>, places: &[Parameter]) -> Self {
         let e = rhs.library.inputs().len();
-        let point = Linearized::new(rhs, coefficients);
+        let point = Linearized::new(rhs, places);
         Evaluator {
             ends: [point.clone(), point],
             inputs: [(); 2].map(|()| vec![0.0; e]),
@@ -30,9 +31,10 @@ impl Evaluator {
         }
     }
 
-    /// Returns whether the vector field has inputs.
-    pub fn has_inputs(&self) -> bool {
-        !self.rates.is_empty()
+    /// Returns whether the vector field at the beginning of the step from t is not that at the end of the one
+    /// that was evaluated last: that step did not end there, or inputs have other rates now.
+    pub fn is_new(&self, last: Option<usize>, t: usize) -> bool {
+        !self.rates.is_empty() || last.is_none_or(|last| last + 1 != t)
     }
 
     /// Finds the inputs of the step of length h from t, and their rates.

@@ -166,17 +166,16 @@ impl<'a> GaussNewton<'a> {
         weights: &mut Weights,
         report: &mut Report<'_>,
     ) -> Result<()> {
-        let (assembly, points) = (&self.assembly, self.assembly.points() as f64);
-        let rows_of = &*weights;
+        let (assembly, rows_of) = (&self.assembly, &*weights);
         let determined = self.elimination.eliminate(
-            |points, rows| assembly.write(points, estimate, rows_of, rows),
-            |t| report(t as f64 / points),
+            |points, step, rows| assembly.write(points, step, estimate, rows_of, rows),
+            report,
         )?;
         let leading = self.assembly.slots.iter().filter(|slot| slot.leads);
         let mut values = vec![0.0; weights.prior.len()];
         leading.for_each(|slot| values[slot.column] = slot.place.value(&estimate.rhs));
         for _ in (0..=REGULARIZATIONS).take_while(|_| determined) {
-            if self.elimination.coefficients.factorize(&weights.prior, &values)? {
+            if self.elimination.factorize(&weights.prior, &values)? {
                 return Ok(());
             }
             weights.prior.iter_mut().for_each(|weight| *weight *= 10.0);

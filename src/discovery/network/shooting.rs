@@ -262,7 +262,7 @@ impl Shooting {
             self.coefficients.par_chunks_mut(row).zip(self.forcing.par_chunks_mut(forcing));
         let points = points.zip(self.denominators.par_chunks_mut(forcing)).zip(slopes);
         points.enumerate().for_each_init(
-            || Linearized::new(&estimate.rhs, c),
+            || Linearized::new(&estimate.rhs, parameters),
             |at, (i, (((coefficients, forcing), denominators), slopes))| {
                 let path = windows.of(window(i / n), &estimate.trajectory);
                 let state = &path[i % n * at.flow.len()..][..at.flow.len()];
