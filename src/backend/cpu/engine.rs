@@ -426,8 +426,10 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         if let Some(leader) = &mut self.leader {
             let (options, layout) = (&self.options, &self.layout);
             let inputs = Source::of(problem.inputs, &problem.places);
-            let context = &Context { inputs, options, layout, shared: None };
-            of_size!(lead, V, layout)(context, leader);
+            if !leader.is_current(inputs) {
+                let context = &Context { inputs, options, layout, shared: None };
+                of_size!(lead, V, layout)(context, leader);
+            }
         }
         let tasks = sinks(&self.layout, systems, solution)
             .zip(status.chunks_mut(systems))
