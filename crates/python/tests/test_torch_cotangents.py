@@ -1,8 +1,11 @@
 """Many cotangents of one solve in PyTorch: in copies of few systems, as one after the other."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from problems import SHARING, inputs
+from torch._vmap_internals import _vmap
 from torch.autograd.functional import hessian, jacobian
 from torch.func import jacrev, vjp, vmap
 
@@ -134,6 +137,37 @@ def test_jacobians_have_derivatives():
             assert torch.allclose(a, b, rtol=1e-9, atol=1e-9)
     for rows in zip(hessian(loss, x, vectorize=True), hessian(loss, x)):
         assert all(torch.allclose(a, b, rtol=1e-9, atol=1e-9) for a, b in zip(*rows))
+
+
+def test_jacobians_in_forward_mode_by_the_vmap_of_autograd():
+    x = inputs(2, 4)
+
+    def f(*x):
+        return solve_ode(*x)[..., 0].sin()
+
+    def loss(*x):
+        return f(*x).square().sum()
+
+    found = jacobian(f, x, vectorize=True, strategy="forward-mode")
+    assert all(torch.allclose(a, b, rtol=1e-12) for a, b in zip(found, jacobian(f, x)))
+    found = hessian(loss, x, vectorize=True, outer_jacobian_strategy="forward-mode")
+    for rows in zip(found, hessian(loss, x)):
+        assert all(torch.allclose(a, b, rtol=1e-9, atol=1e-9) for a, b in zip(*rows))
+
+
+def test_batched_cotangents_in_another_thread():
+    # As those of CUDA tensors: their backward pass has a thread of its own, which is in no vmap.
+    x = inputs(2)
+    z = solve_ode(*x)
+    w = cotangents(5, z)
+
+    def gradients(row):
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(
+                lambda: torch.autograd.grad(z, x, row, retain_graph=True)
+            ).result()
+
+    assert_close(_vmap(gradients)(w), one_after_the_other(z, x, w))
 
 
 def test_jacobians_of_each_sample():

@@ -20,6 +20,7 @@ is solved once more.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -187,13 +188,23 @@ def _apply(function: Any, *arguments: Any) -> Any:
     batched = [isinstance(x, Tensor) and _is_batched(x) for x in arguments]
     if not any(batched):
         return function.apply(*arguments)
-    level = torch._C._vmapmode_increment_nesting() - 1
-    torch._C._vmapmode_decrement_nesting()
+    level = _level(arguments[batched.index(True)])
     # The 0 in place of the number of samples, which the tensors know.
     whole = [torch._remove_batch_dim(x, level, 0, 0) if y else x for x, y in zip(arguments, batched)]
     in_dims = tuple([0 if y else None for y in batched])
     results = torch.func.vmap(function.apply, in_dims)(*whole)
     return tuple([torch._add_batch_dim(x, 0, level) for x in results])
+
+
+def _level(x: Tensor) -> int:
+    """Returns which one of the older vmaps has batched a tensor. How many of them the thread is in does not
+    tell: backward passes of CUDA tensors have a thread of their own, which is in none."""
+
+    def samples(level: int, of_others: int) -> int:
+        return torch._remove_batch_dim(x, level, of_others, 0).shape[0]
+
+    # A tensor that another one has batched takes the number of samples that it is told.
+    return next(level for level in itertools.count(1) if samples(level, 0) == samples(level, 1))
 
 
 def _needed(ctx: Any) -> int:
@@ -226,7 +237,7 @@ class _Solve(torch.autograd.Function):
         *inputs, token = ctx.saved_tensors
         leading = _Leading.of(inputs)
         flat, moved = leading.flatten(inputs), leading.flatten(tangents[:4])
-        dz, depsilon = _Jvp.apply(*flat, token, *moved, *ctx.constants)
+        dz, depsilon = _apply(_Jvp, *flat, token, *moved, *ctx.constants)
         return dz, depsilon, None, None
 
     @staticmethod
@@ -311,11 +322,11 @@ class _Vjp(torch.autograd.Function):
     def jvp(ctx: Any, *tangents: Any) -> Any:
         inputs, token, w, w_epsilon = _saved_of_vjp(ctx)
         needs, constants = ctx.constants[0], ctx.constants[1:]
-        second = _Second.apply(*inputs, token, *tangents[:4], w, w_epsilon, *constants)
+        second = _apply(_Second, *inputs, token, *tangents[:4], w, w_epsilon, *constants)
         dw, dw_epsilon = tangents[5], tangents[6]
         if dw is not None or dw_epsilon is not None:
             dw = _zeros_like_solution(inputs[0], *constants[:3]) if dw is None else dw
-            first = _Vjp.apply(*inputs, token, dw, dw_epsilon, needs, *constants)
+            first = _apply(_Vjp, *inputs, token, dw, dw_epsilon, needs, *constants)
             second = [a + b if needs >> i & 1 else a for i, (a, b) in enumerate(zip(second, first))]
         empty = [x.new_empty(0) for x in inputs]
         return tuple([x if needs >> i & 1 else empty[i] for i, x in enumerate(second)])
