@@ -7,7 +7,7 @@ use crate::inputs::Inputs;
 use crate::real::{Real, Values, ValuesMut};
 use crate::shape::{Axis, Places};
 
-/// The systems in the lanes of a tile; surplus lanes repeat the last one. Or one system, of which
+/// The systems in the lanes of a tile; surplus lanes repeat them. Or one system, of which
 /// each lane has a chunk.
 #[derive(Clone, Copy, Debug)]
 pub struct TileSystems {
@@ -30,7 +30,7 @@ impl TileSystems {
     /// Returns the system in a lane.
     #[inline(always)]
     pub fn system(self, lane: usize) -> usize {
-        self.first + lane.min(self.count - 1)
+        self.first + lane % self.count
     }
 
     /// Returns the point of its system at which a lane begins.

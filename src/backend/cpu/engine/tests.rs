@@ -224,6 +224,39 @@ fn the_factor_of_all_systems_is_kept_as_long_as_nothing_of_it_changes() {
     }
 }
 
+#[test]
+fn free_lanes_compute_further_derivatives_where_that_saves_time() {
+    // Whether so many cotangents of (systems, points) are computed in lanes; of whole systems, if they are cut.
+    let in_lanes = |count: usize, sizes: [usize; 2]| {
+        let long = Long::new(sizes, [1, 1], [false; 2]);
+        let problem = long.problem();
+        let shape = problem.shape();
+        let mut batch = Batch::<Portable, f64>::new(shape, &Options::default(), true).unwrap();
+        let size: usize = shape.solution().iter().product();
+        let mut values = vec![0.0; size];
+        let mut status = vec![Status::Ok; shape.batch()];
+        let solution = SolutionMut { values: &mut values, epsilon: None };
+        batch.solve(&problem, solution, &mut status).unwrap();
+        let cotangents = Cotangent { values: &vec![1.0; count * size], epsilon: None };
+        let mut rhs = vec![0.0; count * long.arrays[1].len()];
+        let inputs = Inputs { rhs: Some(&mut rhs[..]), ..Inputs::default() };
+        let mut gradients = GradientsMut { inputs, weights: None };
+        let given = status.repeat(count);
+        let mut found = given.clone();
+        batch.vjps(&problem, &cotangents, &given, &mut gradients, &mut found).unwrap();
+        let uncut = batch.uncut.as_ref().is_some_and(|uncut| uncut.batch.several.is_some());
+        (batch.several.is_some(), uncut)
+    };
+    assert_eq!(in_lanes(2, [1, 20]), (true, false));
+    assert_eq!(in_lanes(9, [4, 20]), (true, false));
+    assert_eq!(in_lanes(9, [5, 20]), (false, false));
+    assert_eq!(in_lanes(1, [1, 20]), (false, false));
+    assert_eq!(in_lanes(9, [2, 100]), (false, true));
+    // To factor once more would take longer; and so would sweeps over many points.
+    assert_eq!(in_lanes(2, [1, 100]), (false, false));
+    assert_eq!(in_lanes(9, [1, 600]), (false, false));
+}
+
 /// A long system solved in chunks or whole.
 #[derive(Clone, Copy)]
 struct Cut<'a>(&'a Problem<'a, f64>, &'a Options, bool);
