@@ -13,6 +13,8 @@
 //! for directional derivatives, M ż = AᵀW²(β̇ − Ȧz) + ȦᵀW²(β − Az). Both modes reuse the factor of
 //! the solve.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
@@ -21,14 +23,15 @@ use crate::memory::{grow, zeros};
 use crate::options::Weights;
 use crate::real::Real;
 use crate::shape::ProblemShape;
-use crate::solution::{SolutionMut, Status};
+use crate::solution::{SolutionMut, Status, check_lengths as check_solution, count, times};
 
-/// The derivative ∂ℓ/∂(solution) of a scalar ℓ, which a vector-Jacobian product starts from.
+/// The derivative ∂ℓ/∂(solution) of a scalar ℓ, which a vector-Jacobian product starts from; or those of C
+/// scalars, one after the other.
 #[derive(Clone, Copy, Debug)]
 pub struct Cotangent<'a, T> {
-    /// ∂ℓ/∂(values of the solution), (B, N, K, Q).
+    /// ∂ℓ/∂(values of the solution), (B, N, K, Q) or (C, B, N, K, Q).
     pub values: &'a [T],
-    /// ∂ℓ/∂ε, (B), if ℓ depends on the shared slack ε.
+    /// ∂ℓ/∂ε, (B) or (C, B), if ℓ depends on the shared slack ε.
     pub epsilon: Option<&'a [T]>,
 }
 
@@ -65,24 +68,34 @@ impl<T: Real> Cotangent<'_, T> {
         broken.map(report).count() > 0
     }
 
-    pub(crate) fn check(&self, shape: &ProblemShape) -> Result<()> {
-        let expected: usize = shape.solution().iter().product();
-        if self.values.len() != expected {
-            return Err(Error::Shape {
-                argument: "cotangent".into(),
-                expected: format!("(B, N, K, Q) = {:?}", shape.solution()),
-                actual: vec![self.values.len()],
-            });
-        }
-        match self.epsilon {
-            Some(epsilon) if epsilon.len() != shape.batch => Err(Error::Shape {
-                argument: "cotangent of epsilon".into(),
-                expected: format!("(B) = ({})", shape.batch),
-                actual: vec![epsilon.len()],
-            }),
-            _ => Ok(()),
+    /// Returns the number C of cotangents that the values are.
+    pub(crate) fn count(&self, shape: &ProblemShape) -> usize {
+        count(self.values, shape)
+    }
+
+    /// Checks that there are `count` cotangents.
+    pub(crate) fn check(&self, shape: &ProblemShape, count: usize) -> Result<()> {
+        let names = ["cotangent", "cotangent of epsilon"];
+        check_solution(names, self.values, self.epsilon, shape, count)
+    }
+
+    /// Returns some of the cotangents.
+    pub(crate) fn part(&self, shape: &ProblemShape, range: Range<usize>) -> Self {
+        Cotangent {
+            values: part(self.values, shape.solution().iter().product(), &range),
+            epsilon: self.epsilon.map(|epsilon| part(epsilon, shape.batch, &range)),
         }
     }
+}
+
+/// Returns the parts in a range of an array of parts of this length.
+fn part<'a, T>(values: &'a [T], len: usize, range: &Range<usize>) -> &'a [T] {
+    &values[range.start * len..range.end * len]
+}
+
+/// Returns the parts in a range of an array of parts of this length.
+fn part_mut<'a, T>(values: &'a mut [T], len: usize, range: &Range<usize>) -> &'a mut [T] {
+    &mut values[range.start * len..range.end * len]
 }
 
 /// The gradients of a scalar ℓ with respect to every input, each of the input's own shape: along a
@@ -131,28 +144,39 @@ impl<T: Real> Gradients<T> {
 /// Memory of the caller for gradients. Only those that have a place are computed.
 #[derive(Debug)]
 pub struct GradientsMut<'a, T> {
-    /// Gradients ∂ℓ/∂(input), each in the shape of its input, where they are wanted.
+    /// Gradients ∂ℓ/∂(input), each in the shape of its input, where they are wanted; of C scalars, one after the
+    /// other.
     pub inputs: Inputs<Option<&'a mut [T]>>,
-    /// Gradient ∂ℓ/∂(row weights), if it is wanted.
-    pub weights: Option<&'a mut Weights>,
+    /// Gradient ∂ℓ/∂(row weights) of each scalar, if it is wanted.
+    pub weights: Option<&'a mut [Weights]>,
 }
 
 impl<T: Real> GradientsMut<'_, T> {
-    /// Checks that every gradient has as many values as its input.
-    pub(crate) fn check(&self, shape: &ProblemShape) -> Result<()> {
-        for (name, (gradient, axes)) in Inputs::NAMES.zip(self.inputs.as_ref().zip(shape.inputs()))
-        {
-            if let Some(gradient) = gradient
-                && gradient.len() != axes.iter().product::<usize>()
-            {
-                return Err(Error::Shape {
-                    argument: format!("gradient of {name}"),
-                    expected: format!("{axes:?}"),
-                    actual: vec![gradient.len()],
-                });
-            }
+    /// Checks that every gradient has as many values as its input, `count` times.
+    pub(crate) fn check(&self, shape: &ProblemShape, count: usize) -> Result<()> {
+        let lengths = self.inputs.as_ref().map(|gradient| gradient.as_ref().map(|x| x.len()));
+        check_lengths("gradient", lengths, shape, count)?;
+        match &self.weights {
+            Some(weights) if weights.len() != count => Err(Error::Shape {
+                argument: "gradient of the weights".into(),
+                expected: format!("({count})"),
+                actual: vec![weights.len()],
+            }),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Lends the places of some of several gradients.
+    pub(crate) fn part(
+        &mut self,
+        shape: &ProblemShape,
+        range: Range<usize>,
+    ) -> GradientsMut<'_, T> {
+        let inputs = self.inputs.as_mut().zip(shape.inputs()).map(|(gradients, axes)| {
+            gradients.as_deref_mut().map(|x| part_mut(x, axes.iter().product(), &range))
+        });
+        let weights = self.weights.as_deref_mut().map(|weights| part_mut(weights, 1, &range));
+        GradientsMut { inputs, weights }
     }
 
     /// Returns whether no gradient is wanted that has values.
@@ -171,8 +195,8 @@ impl<T: Real> GradientsMut<'_, T> {
         given: &[Status],
         status: &mut [Status],
     ) -> bool {
-        let mut finite = self.weights.as_ref().is_none_or(|weights| {
-            let Weights { equation, initial, smoothness, periodic } = **weights;
+        let mut finite = self.weights.iter().flat_map(|weights| weights.iter()).all(|weights| {
+            let Weights { equation, initial, smoothness, periodic } = *weights;
             [equation, initial, smoothness, periodic].iter().all(|w| w.is_finite())
         });
         for (gradient, layout) in self.inputs.as_ref().zip(shape.layouts()) {
@@ -204,8 +228,8 @@ fn are_finite<T: Real>(values: &[T]) -> bool {
     values.iter().all(|value| value.is_finite())
 }
 
-/// The directions in which the inputs move in a Jacobian-vector product, each of its input's shape;
-/// an input whose direction is `None` does not move.
+/// The directions in which the inputs move in a Jacobian-vector product, each of its input's shape, or of C
+/// products, one after the other; an input whose direction is `None` does not move.
 pub type Tangents<'a, T> = Inputs<Option<&'a [T]>>;
 
 /// The names of the tangents of the inputs.
@@ -216,17 +240,33 @@ const TANGENTS: Inputs<&str> = Inputs {
     steps: "the tangent of steps",
 };
 
-/// Returns what tells, of a system of this shape, the name of its first tangent that is not finite.
+/// Returns some of several tangents.
+pub(crate) fn tangents_part<'a, T>(
+    tangents: &Tangents<'a, T>,
+    shape: &ProblemShape,
+    range: Range<usize>,
+) -> Tangents<'a, T> {
+    let given = tangents.zip(shape.inputs());
+    given.map(|(tangents, axes)| tangents.map(|x| part(x, axes.iter().product(), &range)))
+}
+
+/// Returns what tells, of a system of this shape (of several tangents, those of the first before those of the
+/// second), the name of its first tangent that is not finite.
 pub(crate) fn broken_tangent<T: Real>(
     tangents: &Tangents<'_, T>,
     shape: &ProblemShape,
 ) -> impl Fn(usize) -> Option<&'static str> + Sync {
-    let places = shape.places().zip(shape.layouts());
+    let lens = shape.inputs().map(|axes| axes.iter().product::<usize>());
+    let places = shape.places().zip(shape.layouts()).zip(lens);
     let given = TANGENTS.zip(tangents.zip(places));
+    let batch = shape.batch;
     move |system| {
-        let mut broken = given.as_ref().into_iter().filter(|(_, (tangent, (places, layout)))| {
-            tangent
-                .is_some_and(|tangent| !are_finite(&tangent[places.of(system)..][..layout.values]))
+        let mut all = given.as_ref().into_iter();
+        let mut broken = all.by_ref().filter(|(_, (tangent, ((places, layout), len)))| {
+            tangent.is_some_and(|tangent| {
+                let first = system / batch * len + places.of(system % batch);
+                !are_finite(&tangent[first..][..layout.values])
+            })
         });
         broken.next().map(|(argument, _)| *argument)
     }
@@ -234,7 +274,7 @@ pub(crate) fn broken_tangent<T: Real>(
 
 /// Writes the status of the systems for which `broken` names an argument of a derivative that is not
 /// finite, or whose results are not, which is overflow, and sets their results to NaN. The others have
-/// the `given` status, that of the solution.
+/// the `given` status, that of the solution (B), again for each of several derivatives (C, B).
 pub(crate) fn report_not_finite<T: Real>(
     results: SolutionMut<'_, T>,
     shape: &ProblemShape,
@@ -244,7 +284,7 @@ pub(crate) fn report_not_finite<T: Real>(
 ) {
     let size = shape.points * shape.block();
     let SolutionMut { values, mut epsilon } = results;
-    found.copy_from_slice(given);
+    repeat(given, found);
     let slack = epsilon.as_deref();
     let slack_is_finite = |system: usize| slack.is_none_or(|epsilon| epsilon[system].is_finite());
     (&mut *found, values.par_chunks_mut(size))
@@ -259,8 +299,10 @@ pub(crate) fn report_not_finite<T: Real>(
             };
             values.fill(T::nan());
         });
-    for (epsilon, (given, found)) in
-        epsilon.iter_mut().flat_map(|epsilon| epsilon.iter_mut()).zip(given.iter().zip(found))
+    for (epsilon, (given, found)) in epsilon
+        .iter_mut()
+        .flat_map(|epsilon| epsilon.iter_mut())
+        .zip(given.iter().cycle().zip(found))
     {
         if given != found {
             *epsilon = T::nan();
@@ -268,16 +310,38 @@ pub(crate) fn report_not_finite<T: Real>(
     }
 }
 
-/// Checks that every direction has as many values as its input.
-pub(crate) fn check_tangents<T>(tangents: &Tangents<'_, T>, shape: &ProblemShape) -> Result<()> {
-    for (name, (tangent, axes)) in Inputs::NAMES.zip(tangents.zip(shape.inputs())) {
-        if let Some(tangent) = tangent
-            && tangent.len() != axes.iter().product::<usize>()
+/// Copies the statuses (B) for each of several derivatives (C, B).
+pub(crate) fn repeat(status: &[Status], all: &mut [Status]) {
+    for (all, status) in all.iter_mut().zip(status.iter().cycle()) {
+        *all = *status;
+    }
+}
+
+/// Checks that every direction has as many values as its input, `count` times.
+pub(crate) fn check_tangents<T>(
+    tangents: &Tangents<'_, T>,
+    shape: &ProblemShape,
+    count: usize,
+) -> Result<()> {
+    check_lengths("tangent", tangents.map(|tangent| tangent.map(<[T]>::len)), shape, count)
+}
+
+/// Checks the lengths of what belongs to the inputs, `count` times.
+fn check_lengths(
+    what: &str,
+    lengths: Inputs<Option<usize>>,
+    shape: &ProblemShape,
+    count: usize,
+) -> Result<()> {
+    for (name, (len, axes)) in Inputs::NAMES.zip(lengths.zip(shape.inputs())) {
+        let expected = axes.iter().product::<usize>().saturating_mul(count);
+        if let Some(len) = len
+            && len != expected
         {
             return Err(Error::Shape {
-                argument: format!("tangent of {name}"),
-                expected: format!("{axes:?}"),
-                actual: vec![tangent.len()],
+                argument: format!("{what} of {name}"),
+                expected: format!("{}{axes:?}", times(count)),
+                actual: vec![len],
             });
         }
     }

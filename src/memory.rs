@@ -27,6 +27,16 @@ pub(crate) fn grow<V: Clone + Default>(
     Ok(())
 }
 
+/// Makes `values` as long as `count` with default values, or shorter; the error is that of [`zeros`].
+pub(crate) fn resize<V: Clone + Default>(
+    what: &str,
+    count: usize,
+    values: &mut Vec<V>,
+) -> Result<()> {
+    values.truncate(count);
+    grow(what, count, values)
+}
+
 /// What the memory of a solver is for when it cannot be had.
 pub(crate) const SOLVER: &str = "the solver, its solution and gradients";
 

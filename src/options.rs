@@ -221,8 +221,12 @@ impl Options {
         }
     }
 
-    /// Checks that every weight and ω are finite and not negative, and that γ and α are finite.
-    pub(crate) fn check(&self) -> Result<()> {
+    /// Checks that the options are possible, whatever is solved: every weight and ω finite and not negative, γ and
+    /// α finite, and no two that exclude each other. A solver checks them too.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] names an option that is not.
+    pub fn check(&self) -> Result<()> {
         let weights = &self.weights;
         for (name, weight) in [
             ("weights.equation", weights.equation),

@@ -404,7 +404,6 @@ impl InputLayout {
     }
 
     /// Returns the number of values of `systems` systems.
-    #[cfg(feature = "cuda")]
     pub fn total(&self, systems: usize) -> usize {
         if self.shared() { self.values } else { self.values.saturating_mul(systems) }
     }

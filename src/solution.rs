@@ -159,24 +159,63 @@ impl<T: Real> SolutionMut<'_, T> {
         SolutionMut { values: self.values, epsilon: self.epsilon.as_deref_mut() }
     }
 
-    /// Checks that the memory is that of a solution of this shape; `what` names it in errors.
-    pub(crate) fn check(&self, what: &str, shape: &ProblemShape) -> Result<()> {
-        if self.values.len() != shape.solution().iter().product::<usize>() {
-            return Err(Error::Shape {
-                argument: what.into(),
-                expected: format!("(B, N, K, Q) = {:?}", shape.solution()),
-                actual: vec![self.values.len()],
-            });
-        }
-        match &self.epsilon {
-            Some(epsilon) if epsilon.len() != shape.batch => Err(Error::Shape {
-                argument: format!("epsilon of {what}"),
-                expected: format!("(B) = ({})", shape.batch),
-                actual: vec![epsilon.len()],
-            }),
-            _ => Ok(()),
+    /// Checks that the memory is that of so many solutions of this shape; `what` names it in errors.
+    pub(crate) fn check(&self, what: &str, shape: &ProblemShape, count: usize) -> Result<()> {
+        let of_epsilon = format!("epsilon of {what}");
+        check_lengths([what, &of_epsilon], self.values, self.epsilon.as_deref(), shape, count)
+    }
+
+    /// Returns the number of solutions of this shape that there is memory for.
+    pub(crate) fn count(&self, shape: &ProblemShape) -> usize {
+        count(self.values, shape)
+    }
+
+    /// Lends the memory of some of several solutions of this shape.
+    pub(crate) fn part(
+        &mut self,
+        shape: &ProblemShape,
+        range: std::ops::Range<usize>,
+    ) -> SolutionMut<'_, T> {
+        let part = |len: usize| range.start * len..range.end * len;
+        SolutionMut {
+            values: &mut self.values[part(shape.solution().iter().product())],
+            epsilon: self.epsilon.as_deref_mut().map(|epsilon| &mut epsilon[part(shape.batch)]),
         }
     }
+}
+
+/// Returns how many solutions of this shape the values are, at least one.
+pub(crate) fn count<T>(values: &[T], shape: &ProblemShape) -> usize {
+    (values.len() / shape.solution().iter().product::<usize>()).max(1)
+}
+
+/// Returns how a shape begins that is wanted so many times.
+pub(crate) fn times(count: usize) -> String {
+    if count == 1 { String::new() } else { format!("{count} times ") }
+}
+
+/// Checks the lengths of values and slack, `names` in errors, in the layouts of so many solutions of this shape.
+pub(crate) fn check_lengths<T>(
+    names: [&str; 2],
+    values: &[T],
+    epsilon: Option<&[T]>,
+    shape: &ProblemShape,
+    count: usize,
+) -> Result<()> {
+    let (of_values, of_epsilon) = (shape.solution(), shape.batch);
+    let values =
+        (values.len(), of_values.iter().product(), format!("(B, N, K, Q) = {of_values:?}"));
+    let epsilon = epsilon.map(|x| (x.len(), of_epsilon, format!("(B) = ({of_epsilon})")));
+    for (name, (len, of_one, form)) in names.into_iter().zip([values].into_iter().chain(epsilon)) {
+        if len != usize::saturating_mul(of_one, count) {
+            return Err(Error::Shape {
+                argument: name.into(),
+                expected: times(count) + &form,
+                actual: vec![len],
+            });
+        }
+    }
+    Ok(())
 }
 
 impl<T> Solution<T> {

@@ -5,13 +5,14 @@
 use std::sync::Arc;
 
 use crate::adjoint::{
-    Cotangent, Gradients, GradientsMut, Tangents, broken_tangent, check_tangents, report_not_finite,
+    Cotangent, Gradients, GradientsMut, Tangents, broken_tangent, check_tangents, repeat,
+    report_not_finite,
 };
 #[cfg(feature = "cuda")]
 use crate::backend::cuda::{self, CudaDevice, CudaPath};
 use crate::backend::{self, Device, Engine};
 use crate::error::{Error, Result};
-use crate::memory::{SOLVER, grow, zeros};
+use crate::memory::{SOLVER, grow, resize, zeros};
 use crate::options::{Formulation, Options, RowScaling, Smoothness};
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -186,6 +187,9 @@ impl<T: Real> Solver<T> {
     /// ([`Solution::is_lost`]), is not left in silence either: the first time, a `tracing`
     /// event warns.
     ///
+    /// On the CPU, coefficients and steps that more than 16 systems share are factored once for all of them, and
+    /// not again by later solves as long as they stay the same, to the bit.
+    ///
     /// # Errors
     /// [`Error::Argument`] if the problem's shape is not that of the workspace,
     /// [`Error::OutOfMemory`] if the first call cannot have the memory of the solution,
@@ -216,7 +220,7 @@ impl<T: Real> Solver<T> {
         mut solution: SolutionMut<'_, T>,
     ) -> Result<&[Status]> {
         self.check_shape(problem)?;
-        solution.check("solution", &self.shape)?;
+        solution.check("solution", &self.shape, 1)?;
         self.solved = false;
         self.solution.clear_values();
         self.engine.solve(problem, solution.reborrow(), &mut self.solution.status)?;
@@ -256,13 +260,13 @@ impl<T: Real> Solver<T> {
         cotangent: &Cotangent<'_, T>,
     ) -> Result<&Gradients<T>> {
         self.check_solved(problem)?;
-        cotangent.check(&self.shape)?;
+        cotangent.check(&self.shape, 1)?;
         self.gradients.grow(&self.shape).map_err(|error| self.whole_need(error))?;
         let mut inputs = std::mem::take(&mut self.gradients.inputs);
         let mut weights = self.gradients.weights;
         let gradients = GradientsMut {
             inputs: inputs.as_mut().map(|gradient| Some(&mut gradient[..])),
-            weights: Some(&mut weights),
+            weights: Some(std::slice::from_mut(&mut weights)),
         };
         let outcome = self.vjp_into(problem, cotangent, gradients).map(drop);
         (self.gradients.inputs, self.gradients.weights) = (inputs, weights);
@@ -277,8 +281,14 @@ impl<T: Real> Solver<T> {
     /// those alone; returns how each system (B) ended, as [`Gradients::status`] tells it. A system
     /// is left out if one of these gradients is not finite.
     ///
+    /// C cotangents, one after the other, have C gradients with the same factor, and statuses (C, B). On the CPU
+    /// those of few systems are computed at a time: of up to four, in the lanes that no system has. (Long systems, of
+    /// which each is computed in chunks, are factored whole for that, where it saves time; this allocates memory the
+    /// first time, and the gradients may differ by rounding from those of one cotangent.)
+    ///
     /// # Errors
-    /// Those of [`Self::vjp`], and [`Error::Shape`] if a place has another length than its input.
+    /// Those of [`Self::vjp`], and [`Error::Shape`] if a place has another length than its input, as many times as
+    /// there are cotangents.
     pub fn vjp_into(
         &mut self,
         problem: &Problem<'_, T>,
@@ -286,19 +296,23 @@ impl<T: Real> Solver<T> {
         mut gradients: GradientsMut<'_, T>,
     ) -> Result<&[Status]> {
         self.check_solved(problem)?;
-        cotangent.check(&self.shape)?;
-        gradients.check(&self.shape)?;
+        let count = cotangent.count(&self.shape);
+        cotangent.check(&self.shape, count)?;
+        gradients.check(&self.shape, count)?;
         // What `gradients` returns belongs together.
         self.gradients.clear();
         let Solver { engine, shape, solution, in_gradients: given, gradients: own, .. } = self;
-        given.copy_from_slice(&solution.status);
+        let systems = count * shape.batch;
+        resize("status", systems, given)?;
+        resize("status", systems, &mut own.status)?;
+        repeat(&solution.status, given);
         cotangent.report_slack(given);
         let mut asked = gradients.are_empty();
         if asked {
             cotangent.report(shape, given);
         }
         loop {
-            engine.vjp(problem, cotangent, given, &mut gradients, &mut own.status)?;
+            engine.vjps(problem, cotangent, given, &mut gradients, &mut own.status)?;
             // Seldom more than once, twice where a system must be left out.
             if own.status == *given {
                 return Ok(&self.gradients.status);
@@ -337,10 +351,11 @@ impl<T: Real> Solver<T> {
     }
 
     /// Computes the directional derivative as [`Self::jvp`] does, in memory of the caller; returns how
-    /// each system (B) ended.
+    /// each system (B) ended. C tangents, one after the other, have C derivatives, and statuses (C, B), as
+    /// [`Self::vjp_into`] has gradients of several cotangents; the memory tells how many there are.
     ///
     /// # Errors
-    /// Those of [`Self::jvp`], and [`Error::Shape`] if the memory has another length.
+    /// Those of [`Self::jvp`], and [`Error::Shape`] if the memory or a tangent has another length.
     pub fn jvp_into(
         &mut self,
         problem: &Problem<'_, T>,
@@ -349,10 +364,12 @@ impl<T: Real> Solver<T> {
     ) -> Result<&[Status]> {
         self.check_solved(problem)?;
         let shape = &self.shape;
-        check_tangents(tangents, shape)?;
-        derivative.check("tangent", shape)?;
+        let count = derivative.count(shape);
+        derivative.check("tangent", shape, count)?;
+        check_tangents(tangents, shape, count)?;
         let (given, found) = (&self.solution.status, &mut self.derived.status);
-        self.engine.jvp(problem, tangents, given, derivative.reborrow())?;
+        resize("status", count * shape.batch, found)?;
+        self.engine.jvps(problem, tangents, given, derivative.reborrow())?;
         report_not_finite(derivative, shape, given, found, broken_tangent(tangents, shape));
         Ok(found)
     }
@@ -389,9 +406,10 @@ impl<T: Real> Solver<T> {
     ) -> Result<&[Status]> {
         self.check_solved(problem)?;
         let shape = &self.shape;
-        q.check(shape)?;
-        result.check("result", shape)?;
+        q.check(shape, 1)?;
+        result.check("result", shape, 1)?;
         let (given, found) = (&self.solution.status, &mut self.derived.status);
+        resize("status", shape.batch, found)?;
         self.engine.inverse(problem, q, given, result.reborrow())?;
         report_not_finite(result, shape, given, found, |system| q.broken(shape, system));
         Ok(found)

@@ -2,7 +2,7 @@
 
 use std::any::{Any, TypeId};
 
-use crate::adjoint::{Cotangent, GradientsMut, Tangents};
+use crate::adjoint::{Cotangent, GradientsMut, Tangents, tangents_part};
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -49,6 +49,29 @@ pub trait Engine<T: Real>: Send + Sync {
         derivative: SolutionMut<'_, T>,
     ) -> Result<()>;
 
+    /// Computes the gradients of C cotangents as [`Self::vjp`] does those of one; statuses are (C, B).
+    fn vjps(
+        &mut self,
+        problem: &Problem<'_, T>,
+        cotangents: &Cotangent<'_, T>,
+        status: &[Status],
+        gradients: &mut GradientsMut<'_, T>,
+        found: &mut [Status],
+    ) -> Result<()> {
+        each_vjp(self, problem, cotangents, status, gradients, found)
+    }
+
+    /// Computes C directional derivatives as [`Self::jvp`] does one.
+    fn jvps(
+        &mut self,
+        problem: &Problem<'_, T>,
+        tangents: &Tangents<'_, T>,
+        status: &[Status],
+        derivatives: SolutionMut<'_, T>,
+    ) -> Result<()> {
+        each_jvp(self, problem, tangents, status, derivatives)
+    }
+
     /// Computes M⁻¹ q for q in the layout of the solution, with the entry of the slack in `epsilon`;
     /// zero for systems that were not solved.
     fn inverse(
@@ -75,6 +98,41 @@ pub trait Engine<T: Real>: Send + Sync {
         status: &[Status],
         residuals: &mut [Residuals],
     ) -> Result<()>;
+}
+
+/// Computes the gradients of several cotangents one after the other.
+pub fn each_vjp<T: Real, E: Engine<T> + ?Sized>(
+    engine: &mut E,
+    problem: &Problem<'_, T>,
+    cotangents: &Cotangent<'_, T>,
+    status: &[Status],
+    gradients: &mut GradientsMut<'_, T>,
+    found: &mut [Status],
+) -> Result<()> {
+    let shape = problem.shape();
+    let statuses = status.chunks(shape.batch).zip(found.chunks_mut(shape.batch));
+    for (number, (status, found)) in statuses.enumerate() {
+        let cotangent = cotangents.part(shape, number..number + 1);
+        let mut gradients = gradients.part(shape, number..number + 1);
+        engine.vjp(problem, &cotangent, status, &mut gradients, found)?;
+    }
+    Ok(())
+}
+
+/// Computes several directional derivatives one after the other.
+pub fn each_jvp<T: Real, E: Engine<T> + ?Sized>(
+    engine: &mut E,
+    problem: &Problem<'_, T>,
+    tangents: &Tangents<'_, T>,
+    status: &[Status],
+    mut derivatives: SolutionMut<'_, T>,
+) -> Result<()> {
+    let shape = problem.shape();
+    for number in 0..derivatives.count(shape) {
+        let tangent = tangents_part(tangents, shape, number..number + 1);
+        engine.jvp(problem, &tangent, status, derivatives.part(shape, number..number + 1))?;
+    }
+    Ok(())
 }
 
 /// Makes the engine for `T`, which is f32 or f64, by one of two functions. The two are not generic,

@@ -97,7 +97,7 @@ fn results_are_the_same<T: Real>(subject: &Subject) {
                 (wanted >> bit & 1 == 1).then_some(&mut gradient[..])
             });
             let mut weights = Weights { equation: 7.0, ..Weights::default() };
-            let of_weights = (wanted & 1 == 1).then_some(&mut weights);
+            let of_weights = (wanted & 1 == 1).then_some(std::slice::from_mut(&mut weights));
             let into = GradientsMut { inputs, weights: of_weights };
             assert_eq!(lent.vjp_into(&problem, &cotangent, into).unwrap(), all.status);
             for (bit, (found, all)) in (1..).zip(gradients.as_ref().zip(all.inputs.as_ref())) {

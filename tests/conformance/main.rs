@@ -12,6 +12,7 @@ mod golden;
 mod growth;
 mod lent;
 mod precision;
+mod several;
 mod solver;
 #[path = "../support/mod.rs"]
 mod support;
@@ -171,6 +172,9 @@ macro_rules! conformance {
             lent::results_in_memory_of_the_caller_are_the_same_in_single_precision,
             lent::a_gradient_that_is_not_wanted_may_overflow,
             lent::memory_of_another_length_is_refused,
+            several::several_derivatives_are_those_of_each,
+            several::one_of_several_cotangents_that_is_not_finite_leaves_the_others_alone,
+            several::several_derivatives_without_memory_for_all_are_refused,
             golden::solutions_and_gradients_agree_with_the_published_implementations,
             broken::a_broken_system_is_reported_and_leaves_its_neighbors_bit_identical,
             broken::a_breakdown_names_its_pivot_and_an_overflow_is_told_from_it,

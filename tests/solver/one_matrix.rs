@@ -61,10 +61,14 @@ fn sum_over_systems(parts: &[f64], batch: usize) -> Vec<f64> {
     (0..size).map(sum).collect()
 }
 
-/// Everything that a solver returns, by name; of what the systems may share, the sum over them.
+/// Everything that a new solver returns, by name; of what the systems may share, the sum over them.
 fn everything(case: &Case, directions: &Case) -> Results {
+    everything_of(&mut solver(case), case, directions)
+}
+
+/// Everything that this solver returns.
+fn everything_of(solver: &mut Solver<f64>, case: &Case, directions: &Case) -> Results {
     let problem = case.problem();
-    let mut solver = solver(case);
     let solution = solver.solve(&problem).unwrap().clone();
     let residuals = solver.residuals(&problem).unwrap();
     let residuals =
@@ -157,6 +161,41 @@ fn one_factor_gives_what_a_factor_for_each_system_does() {
         assert_eq!(status, of_each.status, "{what}");
         for ((name, array), (_, of_each)) in arrays.iter().zip(&of_each.arrays) {
             assert!(array == of_each, "{name}, {what}");
+        }
+    }
+}
+
+#[test]
+fn a_factor_that_was_kept_gives_what_a_new_one_does() {
+    let hermite = Options::default();
+    let central = Options { smoothness: Smoothness::TaylorCentral, ..hermite };
+    let slack = Formulation::SharedSlack { gamma: 0.5, alpha: 0.1 };
+    let small = Sizes { batch: 17, points: 6, shared: ONE_MATRIX, ..Sizes::SMALL };
+    for (sizes, options) in [
+        (Sizes { batch: 40, points: 70, ..small }, hermite),
+        (Sizes { shared: AT_ALL_POINTS | BY_ALL_STATES, ..small }, hermite),
+        (small, central),
+        (small, Options { formulation: slack, periodic: true, ..central }),
+    ] {
+        let [first, directions] = cases(sizes, options);
+        assert!(has_one_factor(&first));
+        let [mut rhs, mut coefficient, mut step, mut broken] = [(); 4].map(|()| first.clone());
+        rhs.inputs.rhs.data = noise(31, first.inputs.rhs.data.len());
+        rhs.inputs.initial_values.data = noise(32, first.inputs.initial_values.data.len());
+        *coefficient.inputs.coefficients.data.last_mut().unwrap() *= 1.5;
+        *step.inputs.steps.data.last_mut().unwrap() *= 1.5;
+        broken.inputs.coefficients.data[0] = f64::NAN;
+        let mut solver = solver(&first);
+        for case in
+            [&first, &rhs, &first, &coefficient, &first, &step, &step, &broken, &broken, &first]
+        {
+            let found = everything_of(&mut solver, case, &directions);
+            let expected = everything(case, &directions);
+            assert_eq!(found.status, expected.status);
+            for ((name, array), (_, expected)) in found.arrays.iter().zip(&expected.arrays) {
+                let bits = |array: &[f64]| array.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                assert!(bits(array) == bits(expected), "{name}, {sizes:?}, {options:?}");
+            }
         }
     }
 }

@@ -97,7 +97,8 @@ where
         &mut self,
         stream: usize,
         inputs: Arrays<'_>,
-        [values, epsilon]: Pair,
+        count: usize,
+        cotangents: Pair,
         targets: Addresses,
     ) -> Result<()> {
         let OnDevice { held: Held { solver, .. }, gpu, captured, .. } = self;
@@ -105,35 +106,46 @@ where
         let shape = solver.shape().clone();
         let arrays = of_inputs::<T>(gpu, &shape, inputs.row_major()?)?;
         let numbers = shape.solution().iter().product();
-        let values = lent(gpu, "cotangent", values, numbers)?;
-        let epsilon = given(gpu, "cotangent of epsilon", epsilon, shape.batch())?;
-        let mut gradients = of_inputs::<T>(gpu, &shape, targets)?;
-        in_order(gpu, stream, || {
-            let gradients = gradients.as_mut().map(Option::as_mut);
-            solver.vjp(all(&arrays)?, &values, epsilon.as_ref(), gradients)
-        })
+        for number in 0..count {
+            let [values, epsilon] = at_number::<T, _>(number, cotangents, [numbers, shape.batch()]);
+            let values = lent(gpu, "cotangent", values, numbers)?;
+            let epsilon = given(gpu, "cotangent of epsilon", epsilon, shape.batch())?;
+            let targets = at_number::<T, _>(number, targets, of_each_input(&shape));
+            let mut gradients = of_inputs::<T>(gpu, &shape, targets)?;
+            in_order(gpu, stream, || {
+                let gradients = gradients.as_mut().map(Option::as_mut);
+                solver.vjp(all(&arrays)?, &values, epsilon.as_ref(), gradients)
+            })?;
+        }
+        Ok(())
     }
 
     fn jvp(
         &mut self,
         stream: usize,
         inputs: Arrays<'_>,
+        count: usize,
         tangents: Addresses,
-        [values, epsilon]: Pair,
+        results: Pair,
     ) -> Result<()> {
         let OnDevice { held: Held { solver, .. }, gpu, captured, .. } = self;
         *captured |= is_captured(gpu, stream)?;
         let shape = solver.shape().clone();
         let arrays = of_inputs::<T>(gpu, &shape, inputs.row_major()?)?;
-        let directions = of_inputs::<T>(gpu, &shape, tangents)?;
         let numbers = shape.solution().iter().product();
-        let mut values = lent(gpu, "tangent", values, numbers)?;
-        let mut epsilon = lent(gpu, "tangent of epsilon", epsilon, shape.batch())?;
-        in_order(gpu, stream, || {
-            let directions = directions.as_ref().map(Option::as_ref);
-            solver.jvp(all(&arrays)?, directions, &mut values)?;
-            epsilon.copy_from("tangent of epsilon", solver.derived_epsilon())
-        })
+        for number in 0..count {
+            let tangents = at_number::<T, _>(number, tangents, of_each_input(&shape));
+            let directions = of_inputs::<T>(gpu, &shape, tangents)?;
+            let [values, epsilon] = at_number::<T, _>(number, results, [numbers, shape.batch()]);
+            let mut values = lent(gpu, "tangent", values, numbers)?;
+            let mut epsilon = lent(gpu, "tangent of epsilon", epsilon, shape.batch())?;
+            in_order(gpu, stream, || {
+                let directions = directions.as_ref().map(Option::as_ref);
+                solver.jvp(all(&arrays)?, directions, &mut values)?;
+                epsilon.copy_from("tangent of epsilon", solver.derived_epsilon())
+            })?;
+        }
+        Ok(())
     }
 
     fn inverse(
@@ -172,6 +184,24 @@ where
             false => self.held.give_back(),
         }
     }
+}
+
+/// Returns the addresses of arrays of these lengths that lie in the same row as others, of which these are the
+/// first; 0 for one that is not there.
+fn at_number<T, const A: usize>(
+    number: usize,
+    first: [usize; A],
+    lengths: [usize; A],
+) -> [usize; A] {
+    std::array::from_fn(|i| match first[i] {
+        0 => 0,
+        address => address + number * lengths[i] * size_of::<T>(),
+    })
+}
+
+/// Returns the number of values of each input.
+fn of_each_input(shape: &ProblemShape) -> [usize; 4] {
+    shape.inputs().map(|axes| axes.iter().product()).into()
 }
 
 /// Returns the array of each input that has an address.

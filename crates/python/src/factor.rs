@@ -126,24 +126,33 @@ impl Factor {
     }
 
     /// Computes the gradients of the inputs whose targets are given, from those of the solution and
-    /// of ε; the latter may be missing. The location says how the caller's stream and threads are now, the
+    /// of ε; the latter may be missing. All of these are `count` arrays, one after the other. The location says how the caller's stream and threads are now, the
     /// strides how the inputs lie, if not row-major.
-    #[pyo3(signature = (inputs, cotangent, targets, location = Location::Host(1), strides = None))]
+    #[expect(clippy::too_many_arguments, reason = "one for each argument of the caller in Python")]
+    #[pyo3(signature = (
+        inputs, cotangents, targets, location = Location::Host(1), strides = None, count = 1
+    ))]
     fn vjp(
         &self,
         py: Python<'_>,
         inputs: Addresses,
-        cotangent: Pair,
+        cotangents: Pair,
         targets: Addresses,
         location: Location,
         strides: Option<Strides>,
+        count: usize,
     ) -> PyResult<()> {
         let arrays = self.arrays(inputs, &strides);
-        self.compute(py, location, |held, stream| held.vjp(stream, arrays, cotangent, targets))
+        self.compute(py, location, |held, stream| {
+            held.vjp(stream, arrays, count, cotangents, targets)
+        })
     }
 
-    /// Computes the directional derivatives of the solution and of ε.
-    #[pyo3(signature = (inputs, tangents, results, location = Location::Host(1), strides = None))]
+    /// Computes the directional derivatives of the solution and of ε along `count` tangents, one after the other.
+    #[expect(clippy::too_many_arguments, reason = "one for each argument of the caller in Python")]
+    #[pyo3(signature = (
+        inputs, tangents, results, location = Location::Host(1), strides = None, count = 1
+    ))]
     fn jvp(
         &self,
         py: Python<'_>,
@@ -152,9 +161,12 @@ impl Factor {
         results: Pair,
         location: Location,
         strides: Option<Strides>,
+        count: usize,
     ) -> PyResult<()> {
         let arrays = self.arrays(inputs, &strides);
-        self.compute(py, location, |held, stream| held.jvp(stream, arrays, tangents, results))
+        self.compute(py, location, |held, stream| {
+            held.jvp(stream, arrays, count, tangents, results)
+        })
     }
 
     /// Computes M⁻¹ q for q in the layouts of the solution and of ε; the latter may be missing.

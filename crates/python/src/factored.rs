@@ -49,20 +49,22 @@ pub type Results = [usize; 3];
 /// A solver that holds the factor of one solve. `stream` is the CUDA stream of the caller, and
 /// means nothing on the CPU.
 pub trait Factored: Send {
-    /// Computes the gradients of the inputs whose targets are given.
+    /// Computes the gradients of the inputs whose targets are given, from `count` cotangents, one after the other.
     fn vjp(
         &mut self,
         stream: usize,
         inputs: Arrays<'_>,
-        cotangent: Pair,
+        count: usize,
+        cotangents: Pair,
         targets: Addresses,
     ) -> Result<()>;
 
-    /// Computes the directional derivatives of the solution and of ε.
+    /// Computes the directional derivatives of the solution and of ε along `count` tangents, one after the other.
     fn jvp(
         &mut self,
         stream: usize,
         inputs: Arrays<'_>,
+        count: usize,
         tangents: Addresses,
         results: Pair,
     ) -> Result<()>;

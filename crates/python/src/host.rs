@@ -23,7 +23,7 @@ where
     let mut held = Held::<Solver<T>>::take(0, shape, options)?;
     let problem = problem(inputs)?;
     let statuses = match Address(values).given() {
-        Some(_) => held.solver.solve_into(&problem, to_solution(shape, [values, epsilon])?)?,
+        Some(_) => held.solver.solve_into(&problem, to_solutions(shape, 1, [values, epsilon])?)?,
         None => &held.solver.solve(&problem)?.status,
     };
     if let Some(status) = Address(status).given() {
@@ -83,33 +83,40 @@ where
         &mut self,
         _stream: usize,
         inputs: Arrays<'_>,
-        cotangent: Pair,
+        count: usize,
+        cotangents: Pair,
         targets: Addresses,
     ) -> Result<()> {
         let shape = self.solver.shape().clone();
         let problem = problem(inputs)?;
-        let write = |address: Address, axes: &[usize]| address.write(axes.iter().product());
+        let write = |address: Address, axes: &[usize]| {
+            address.write(count.saturating_mul(axes.iter().product()))
+        };
         let inputs = Inputs::from(targets)
             .zip(shape.inputs())
             .try_map(|(at, axes)| Address(at).given().map(|at| write(at, axes)).transpose())?;
         let gradients = GradientsMut { inputs, weights: None };
-        self.solver.vjp_into(&problem, &of_solution(&shape, cotangent)?, gradients).map(drop)
+        let cotangents = of_solutions(&shape, count, cotangents)?;
+        self.solver.vjp_into(&problem, &cotangents, gradients).map(drop)
     }
 
     fn jvp(
         &mut self,
         _stream: usize,
         inputs: Arrays<'_>,
+        count: usize,
         tangents: Addresses,
         results: Pair,
     ) -> Result<()> {
         let shape = self.solver.shape().clone();
         let problem = problem(inputs)?;
-        let read = |address: Address, axes: &[usize]| address.read(axes.iter().product());
+        let read = |address: Address, axes: &[usize]| {
+            address.read(count.saturating_mul(axes.iter().product()))
+        };
         let tangents: Tangents<'_, T> = Inputs::from(tangents)
             .zip(shape.inputs())
             .try_map(|(at, axes)| Address(at).given().map(|at| read(at, axes)).transpose())?;
-        self.solver.jvp_into(&problem, &tangents, to_solution(&shape, results)?).map(drop)
+        self.solver.jvp_into(&problem, &tangents, to_solutions(&shape, count, results)?).map(drop)
     }
 
     fn inverse(
@@ -121,7 +128,7 @@ where
     ) -> Result<()> {
         let shape = self.solver.shape().clone();
         let problem = problem(inputs)?;
-        let (q, results) = (of_solution(&shape, q)?, to_solution(&shape, results)?);
+        let (q, results) = (of_solutions(&shape, 1, q)?, to_solutions(&shape, 1, results)?);
         self.solver.inverse_into(&problem, &q, results).map(drop)
     }
 
@@ -138,22 +145,30 @@ where
     }
 }
 
-/// Returns the arrays (B, N, K, Q) and (B) at two addresses, of which the second may be missing.
-fn of_solution<'a, T>(shape: &ProblemShape, [values, epsilon]: Pair) -> Result<Cotangent<'a, T>> {
-    Ok(Cotangent {
-        values: Address(values).read(shape.solution().iter().product())?,
-        epsilon: Address(epsilon).given().map(|epsilon| epsilon.read(shape.batch())).transpose()?,
-    })
+/// Returns `count` arrays (B, N, K, Q) and (B), one after the other, at two addresses, of which the second may be
+/// missing.
+fn of_solutions<'a, T>(
+    shape: &ProblemShape,
+    count: usize,
+    [values, epsilon]: Pair,
+) -> Result<Cotangent<'a, T>> {
+    let [numbers, systems] = lengths(shape, count);
+    let epsilon = Address(epsilon).given().map(|epsilon| epsilon.read(systems)).transpose()?;
+    Ok(Cotangent { values: Address(values).read(numbers)?, epsilon })
 }
 
-/// Returns the arrays (B, N, K, Q) and (B) at two addresses, to be written; the second may be
-/// missing.
-fn to_solution<'a, T>(shape: &ProblemShape, [values, epsilon]: Pair) -> Result<SolutionMut<'a, T>> {
-    Ok(SolutionMut {
-        values: Address(values).write(shape.solution().iter().product())?,
-        epsilon: Address(epsilon)
-            .given()
-            .map(|epsilon| epsilon.write(shape.batch()))
-            .transpose()?,
-    })
+/// Returns such arrays that are written.
+fn to_solutions<'a, T>(
+    shape: &ProblemShape,
+    count: usize,
+    [values, epsilon]: Pair,
+) -> Result<SolutionMut<'a, T>> {
+    let [numbers, systems] = lengths(shape, count);
+    let epsilon = Address(epsilon).given().map(|epsilon| epsilon.write(systems)).transpose()?;
+    Ok(SolutionMut { values: Address(values).write(numbers)?, epsilon })
+}
+
+/// Returns the lengths of `count` arrays (B, N, K, Q), and of as many arrays (B).
+fn lengths(shape: &ProblemShape, count: usize) -> [usize; 2] {
+    [shape.solution().iter().product(), shape.batch()].map(|length| count.saturating_mul(length))
 }

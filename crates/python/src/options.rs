@@ -70,14 +70,14 @@ impl<'a> ByName<'a> {
         serde_json::from_str(text).map_err(|error| Error::argument("options", error.to_string()))
     }
 
-    /// Returns the options, or an error with the name of one that there is not.
+    /// Returns the options, or an error with the name of one that there is not or that is impossible.
     pub fn options(&self) -> Result<Options> {
         let [equation, initial, smoothness, periodic] = self.weights;
         let all = &Smoothness::ALL;
         let rows = named("smoothness", all, Smoothness::name, self.smoothness)?;
         let all = &Factorization::ALL;
         let factorization = named("factorization", all, Factorization::name, self.factorization)?;
-        Ok(Options {
+        let options = Options {
             smoothness: rows,
             weights: Weights { equation, initial, smoothness, periodic },
             formulation: match self.slack {
@@ -90,7 +90,9 @@ impl<'a> ByName<'a> {
             refinement_steps: self.refinement_steps,
             roughness: self.roughness,
             follow_growth: self.follow_growth,
-        })
+        };
+        options.check()?;
+        Ok(options)
     }
 }
 

@@ -56,31 +56,29 @@ unsafe extern "C" fn vjp(frame: *const CallFrame) -> *mut XlaError {
             gradient::<5>(call, 2, cotangents.double, count, initial_values)?,
             gradient::<4>(call, 3, cotangents.double, count, steps)?,
         ];
-        let bytes = if cotangents.double { size_of::<f64>() } else { size_of::<f32>() };
-        let size = bytes * solution.iter().product::<usize>();
+        if count == 0 {
+            return Ok(());
+        }
         problem.solve(0, |held| {
-            (0..count).try_for_each(|i| {
-                let targets = gradients.map(|(address, numbers)| address + i * bytes * numbers);
-                held.vjp(0, problem.arrays(), [cotangents.address + i * size, 0], targets)
-            })
+            held.vjp(0, problem.arrays(), count, [cotangents.address, 0], gradients)
         })
     };
     // SAFETY: XLA calls it with a frame of its own.
     unsafe { abi::answer(frame, work) }
 }
 
-/// Returns the address of the gradients (C, ...) of the input at a place, and how many numbers each has.
+/// Returns the address of the gradients (C, ...) of the input at a place.
 fn gradient<const R: usize>(
     call: &Call,
     place: usize,
     double: bool,
     count: usize,
     input: &[usize],
-) -> Result<(usize, usize)> {
+) -> Result<usize> {
     let name = format!("gradient of {}", NAMES[place]);
     let array = call.result::<R>(place, &name)?;
     check(&name, &array, double, &[&[count], input].concat())?;
-    Ok((array.address, input.iter().product()))
+    Ok(array.address)
 }
 
 const NAMES: [&str; 4] = ["coefficients", "rhs", "initial_values", "steps"];

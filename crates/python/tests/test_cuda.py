@@ -67,7 +67,7 @@ def test_solution_and_derivatives_are_those_of_the_cpu(driver, dtype, tolerance,
         epsilon,
         *_calls.vjp_now(*here, token, w, w_epsilon, 15, *constants),
         *_calls.jvp_now(*here, token, *directions, *constants),
-        *_calls.second_now(*here, token, *directions, w, w_epsilon, *constants),
+        *_calls.second_now(*here, *directions, w, w_epsilon, *constants),
     ]
 
     there, moved = on_device(driver, here), on_device(driver, directions)
@@ -78,7 +78,7 @@ def test_solution_and_derivatives_are_those_of_the_cpu(driver, dtype, tolerance,
         epsilon,
         *_calls.vjp_now(*there, token, w, w_epsilon, 15, *constants),
         *_calls.jvp_now(*there, token, *moved, *constants),
-        *_calls.second_now(*there, token, *moved, w, w_epsilon, *constants),
+        *_calls.second_now(*there, *moved, w, w_epsilon, *constants),
     ]
     assert len(found) == len(expected) == 12
     for one, other in zip(found, expected):
@@ -86,6 +86,27 @@ def test_solution_and_derivatives_are_those_of_the_cpu(driver, dtype, tolerance,
         scale = float(other.abs().max()) + 1e-30
         assert float((one.host() - other).abs().max()) <= tolerance * scale
     assert status.host().tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("shared", [(0, 0, 0, 0), (1, 0, 0, 1)])
+def test_several_derivatives_of_one_factor_are_those_of_the_cpu(driver, shared):
+    here = [x.detach() for x in inputs(shared=shared)]
+    constants = (*SIZES, mechanistic._options.key(slack=(1.0, 0.5)))
+    w, w_epsilon = noise(4, 3, 6, 2, 4), noise(4, 3, seed=4)
+    directions = [noise(4, *x.shape, seed=5 + i) for i, x in enumerate(here)]
+
+    def derivatives(tensors, w, w_epsilon, c, _, v, s):
+        *_, token = _calls.solve_now(*tensors, *constants)
+        return [
+            *_calls.vjp_now(*tensors, token, w, w_epsilon, 0b1011, *constants),
+            *_calls.jvp_now(*tensors, token, c, None, v, s, *constants),
+        ]
+
+    found = derivatives(on_device(driver, here), *on_device(driver, (w, w_epsilon, *directions)))
+    for one, other in zip(found, derivatives(here, w, w_epsilon, *directions), strict=True):
+        assert isinstance(one, CudaTensor) and one.shape == other.shape
+        if other.numel():
+            assert float((one.host() - other).abs().max()) <= 1e-10 * float(other.abs().max())
 
 
 @pytest.mark.parametrize("rows", ROWS)
@@ -112,8 +133,7 @@ def test_a_system_that_cannot_be_solved_has_no_second_derivatives(driver):
     directions = [noise(*x.shape, seed=5 + i) for i, x in enumerate(here)]
 
     def second(tensors, moved, w):
-        *_, token = _calls.solve_now(*tensors, *constants)
-        return _calls.second_now(*tensors, token, *moved, w, None, *constants)
+        return _calls.second_now(*tensors, *moved, w, None, *constants)
 
     found = second(on_device(driver, here), on_device(driver, directions), CudaTensor.of(driver, w))
     for one, other in zip(found, second(here, directions, w)):

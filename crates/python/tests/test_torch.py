@@ -230,6 +230,10 @@ def test_fork_pickle_and_copies_of_the_layer():
     assert repr(layer) == "OdeLayer(smoothness='taylor_hold', weights=(1.0, 10.0, 1.0))"
     with pytest.raises(ValueError, match="smoothness"):
         OdeLayer(smoothness="cubic")
+    with pytest.raises(ValueError, match="weights.equation: must be finite and not negative"):
+        OdeLayer(weights=(-1, 1, 1))
+    with pytest.raises(ValueError, match="follow_growth: is not for periodic problems"):
+        OdeLayer(follow_growth=True, periodic=True)
     with pytest.raises(TypeError, match="degree"):
         OdeLayer(degree=2)
 

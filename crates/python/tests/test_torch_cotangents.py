@@ -1,10 +1,13 @@
-"""Many cotangents of one solve in PyTorch: in copies of few systems, as one after the other."""
+"""Many cotangents or tangents of one solve in PyTorch: in one call as one after the other."""
+
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from problems import SHARING, inputs
+from torch._vmap_internals import _vmap
 from torch.autograd.functional import hessian, jacobian
-from torch.func import jacrev, vjp, vmap
+from torch.func import jacrev, jvp, vjp, vmap
 
 from mechanistic import _native
 from mechanistic.torch import Solution, _calls, solve_ode
@@ -79,28 +82,51 @@ def test_cotangents_of_values_and_slack():
         assert_close(found, [torch.stack(gradients) for gradients in zip(*each)])
 
 
-@pytest.mark.parametrize(
-    ("count", "batch", "points", "solves", "sweeps"),
-    [
-        (100, 1, 6, 1, 13),
-        (8, 1, 6, 1, 1),
-        (2, 1, 6, 0, 2),  # To factor copies would take longer.
-        (100, 3, 6, 1, 50),
-        (12, 5, 6, 0, 12),
-        (12, 8, 6, 0, 12),
-        (16, 1, 600, 0, 16),  # The lanes are full: of chunks of the one system.
-    ],
-)
-def test_few_systems_are_computed_in_copies(calls, count, batch, points, solves, sweeps):
+@pytest.mark.parametrize(("batch", "points"), [(1, 6), (3, 6), (8, 6), (1, 600)])
+def test_all_cotangents_are_those_of_one_call(calls, batch, points):
     x = inputs(batch, points)
     z = solve_ode(*x)
-    w = cotangents(count, z)
+    w = cotangents(20, z)
     calls.update(solve=0)
     torch.autograd.grad(z, x, w, is_grads_batched=True)
-    assert calls == {"solve": solves, "vjp": sweeps}
-    calls.update(solve=0, vjp=0)
+    assert calls == {"solve": 0, "vjp": 1}
+    calls.update(vjp=0)
     jacrev(lambda c: (solve_ode(c, *x[1:]) * w).sum((1, 2, 3, 4)))(x[0].detach())
-    assert calls == {"solve": solves + 1, "vjp": sweeps}
+    assert calls == {"solve": 1, "vjp": 1}
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8])
+@pytest.mark.parametrize("shared", SHARING)
+def test_batched_tangents_give_the_derivatives_of_each(calls, shared, batch):
+    x = [t.detach() for t in inputs(batch, shared=shared)]
+    d = [cotangents(11, t) for t in x]
+
+    def along(*d):
+        return jvp(solve_ode, tuple(x), d)[1]
+
+    assert_close([vmap(along)(*d)], [torch.stack([along(*row) for row in zip(*d)])])
+    # Directions that all samples share.
+    found = vmap(along, (0, None, None, 0))(d[0], d[1][0], d[2][0], d[3])
+    each = [along(dc, d[1][0], d[2][0], ds) for dc, ds in zip(d[0], d[3])]
+    assert_close([found], [torch.stack(each)])
+
+
+def test_samples_of_samples():
+    x = [t.detach() for t in inputs(2, 4)]
+    z, gradients = vjp(solve_ode, *x)
+    w = torch.stack([cotangents(3, z), cotangents(3, 2 * z).flip(0)])
+    each = [torch.stack(parts) for parts in zip(*[gradients(row) for row in w.flatten(0, 1)])]
+    found = vmap(vmap(gradients))(w)
+    assert_close([gradient.flatten(0, 1) for gradient in found], each)
+    # The inner samples share the inputs, the outer ones have their own.
+    cs = torch.stack([x[0], 1.1 * x[0]])
+
+    def of_rows(c, rows):
+        return vmap(vjp(solve_ode, c, *x[1:])[1])(rows)
+
+    found = vmap(of_rows)(cs, w)
+    each = [of_rows(c, rows) for c, rows in zip(cs, w)]
+    assert_close(found, [torch.stack(parts) for parts in zip(*each)])
 
 
 def test_no_samples():
@@ -134,6 +160,37 @@ def test_jacobians_have_derivatives():
             assert torch.allclose(a, b, rtol=1e-9, atol=1e-9)
     for rows in zip(hessian(loss, x, vectorize=True), hessian(loss, x)):
         assert all(torch.allclose(a, b, rtol=1e-9, atol=1e-9) for a, b in zip(*rows))
+
+
+def test_jacobians_in_forward_mode_by_the_vmap_of_autograd():
+    x = inputs(2, 4)
+
+    def f(*x):
+        return solve_ode(*x)[..., 0].sin()
+
+    def loss(*x):
+        return f(*x).square().sum()
+
+    found = jacobian(f, x, vectorize=True, strategy="forward-mode")
+    assert all(torch.allclose(a, b, rtol=1e-12) for a, b in zip(found, jacobian(f, x)))
+    found = hessian(loss, x, vectorize=True, outer_jacobian_strategy="forward-mode")
+    for rows in zip(found, hessian(loss, x)):
+        assert all(torch.allclose(a, b, rtol=1e-9, atol=1e-9) for a, b in zip(*rows))
+
+
+def test_batched_cotangents_in_another_thread():
+    # As those of CUDA tensors: their backward pass has a thread of its own, which is in no vmap.
+    x = inputs(2)
+    z = solve_ode(*x)
+    w = cotangents(5, z)
+
+    def gradients(row):
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(
+                lambda: torch.autograd.grad(z, x, row, retain_graph=True)
+            ).result()
+
+    assert_close(_vmap(gradients)(w), one_after_the_other(z, x, w))
 
 
 def test_jacobians_of_each_sample():

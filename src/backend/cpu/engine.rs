@@ -9,7 +9,7 @@ use super::tile::chunks::Chunks;
 use super::tile::leader::{Leader, SharedFactor, lead};
 use super::tile::{Scratch, SolutionSink, Tile};
 use crate::adjoint::{Cotangent, GradientsMut, Tangents, overflow_in_sum};
-use crate::backend::engine::{Engine, of_precision};
+use crate::backend::engine::{Engine, each_jvp, each_vjp, of_precision};
 use crate::error::Result;
 use crate::inputs::Inputs;
 use crate::memory::zeros;
@@ -22,7 +22,9 @@ use crate::solution::{Residuals, SolutionMut, Status};
 
 use memory::ensure_memory;
 use run::run;
+use several::Several;
 use sums::{InputSums, Parts, summed_values};
+use uncut::Uncut;
 
 /// The most groups of tiles; each group has its own sum of the gradients of shared inputs.
 const MOST_GROUPS: usize = 64;
@@ -80,8 +82,9 @@ impl<V> Group<V> {
 /// What is done with the tiles of a group.
 enum Task<'a> {
     Solve(SolutionSink<'a>, &'a mut [Status]),
-    Vjp([Values<'a>; 2], &'a [Status], &'a mut [Status], GradientSink<'a>),
-    Jvp(Inputs<Source<'a>>, &'a [Status], SolutionSink<'a>),
+    /// With what is derived of the systems, if that is not a derivative of each.
+    Vjp(Option<TileSystems>, [Values<'a>; 2], &'a [Status], &'a mut [Status], GradientSink<'a>),
+    Jvp(Option<TileSystems>, Inputs<Source<'a>>, &'a [Status], SolutionSink<'a>),
     Inverse([Values<'a>; 2], &'a [Status], SolutionSink<'a>),
     Variances(&'a [Status], SolutionSink<'a>),
     Residuals(&'a [Status], &'a mut [Residuals]),
@@ -128,9 +131,9 @@ fn run_task<V: Vector>(context: &Context<'_>, group: &mut Group<V>, task: Task<'
             let run = of_size!(run_tiles, V, context.layout);
             run(context, tiles, scratch, task);
         }
-        Task::Jvp(inputs, status, mut sink) => {
+        Task::Jvp(derived, inputs, status, mut sink) => {
             for tile in tiles {
-                tile.jvp(context, scratch, inputs, status, &mut sink);
+                tile.jvp(context, scratch, derived, inputs, status, &mut sink);
             }
         }
         Task::Inverse(q, status, mut sink) => {
@@ -182,11 +185,11 @@ work! {
     }
     match task {
         Task::Solve(mut sink, status) => chunks.solve::<T, P>(context, &mut sink, status),
-        Task::Vjp(cotangent, status, found, mut sink) => {
+        Task::Vjp(_, cotangent, status, found, mut sink) => {
             sink.clear();
             chunks.vjp::<T, P>(context, cotangent, status, found, &mut sink);
         }
-        Task::Jvp(inputs, status, mut sink) => {
+        Task::Jvp(_, inputs, status, mut sink) => {
             chunks.jvp::<T, P>(context, inputs, status, &mut sink);
         }
         Task::Inverse([q, _], status, mut sink) => {
@@ -212,10 +215,10 @@ work! {
                 tile.solve::<T, P>(context, scratch, &mut sink, status);
             }
         }
-        Task::Vjp(cotangent, status, found, mut sink) => {
+        Task::Vjp(derived, cotangent, status, found, mut sink) => {
             sink.clear();
             for tile in tiles {
-                tile.vjp::<T, P>(context, scratch, cotangent, status, found, &mut sink);
+                tile.vjp::<T, P>(context, scratch, derived, cotangent, status, found, &mut sink);
             }
         }
         _ => unreachable!("other tasks do not depend on T"),
@@ -240,18 +243,11 @@ struct Batch<V, R> {
     /// What factorizes systems in chunks once more, uncut, for their variances: made when these are
     /// wanted.
     uncut: Option<Box<Uncut<V, R>>>,
+    /// What several derivatives of few systems need: made when these are wanted.
+    several: Option<Box<Several>>,
     /// Memory of the solver without results.
     bytes: usize,
     real: std::marker::PhantomData<R>,
-}
-
-/// A batch of few long systems that is not cut into chunks.
-struct Uncut<V, R> {
-    batch: Batch<V, R>,
-    /// Statuses of the systems, (B).
-    status: Vec<Status>,
-    /// Whether the factor is that of the last solve.
-    current: bool,
 }
 
 /// The most systems that are cut into chunks, one after another. Each then takes an eighth of the time of a
@@ -315,6 +311,7 @@ impl<V: Vector, R: Real> Batch<V, R> {
             places,
             weights: zeros("gradient of weights", 4 * count)?,
             uncut: None,
+            several: None,
             real: std::marker::PhantomData,
             options: *options,
             leader,
@@ -327,24 +324,6 @@ impl<V: Vector, R: Real> Batch<V, R> {
 
     fn is_cut(&self) -> bool {
         matches!(self.groups.first(), Some(Group { members: Members::Chunks(_), .. }))
-    }
-
-    /// Returns the same batch uncut, and factorized; `room` is that for a solution.
-    fn uncut(&mut self, problem: &Problem<'_, R>, room: &mut [R]) -> Result<&mut Uncut<V, R>> {
-        let uncut = match &mut self.uncut {
-            Some(uncut) => uncut,
-            none => none.insert(Box::new(Uncut {
-                batch: Batch::new(problem.shape(), &self.options, false)?,
-                status: zeros("status", problem.shape().batch)?,
-                current: false,
-            })),
-        };
-        if !uncut.current {
-            let solution = SolutionMut { values: room, epsilon: None };
-            uncut.batch.solve(problem, solution, &mut uncut.status)?;
-            uncut.current = true;
-        }
-        Ok(uncut)
     }
 }
 
@@ -426,8 +405,10 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         if let Some(leader) = &mut self.leader {
             let (options, layout) = (&self.options, &self.layout);
             let inputs = Source::of(problem.inputs, &problem.places);
-            let context = &Context { inputs, options, layout, shared: None };
-            of_size!(lead, V, layout)(context, leader);
+            if !leader.is_current(inputs) {
+                let context = &Context { inputs, options, layout, shared: None };
+                of_size!(lead, V, layout)(context, leader);
+            }
         }
         let tasks = sinks(&self.layout, systems, solution)
             .zip(status.chunks_mut(systems))
@@ -467,7 +448,7 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
                 let weights = weigh.then_some(weights);
                 let sink =
                     GradientSink { origin, inputs, places, first, weights, limit, share_limit };
-                Task::Vjp(cotangent, status, found, sink)
+                Task::Vjp(None, cotangent, status, found, sink)
             });
         run((&self.options, layout, shared(leader)), groups, problem, tasks);
 
@@ -482,7 +463,7 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
             let weights = [0, 1, 2, 3].map(family);
             finite &= weights.iter().all(|weight: &f64| weight.is_finite());
             let [equation, initial, smoothness, periodic] = weights;
-            **of_weights = Weights { equation, initial, smoothness, periodic };
+            of_weights[0] = Weights { equation, initial, smoothness, periodic };
         }
         if !finite && *found == *status {
             overflow_in_sum(found);
@@ -501,10 +482,40 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         let inputs = Source::of(tangents.map(|tangent| tangent.unwrap_or(&[])), &self.places);
         let tasks = sinks(&self.layout, systems, derivative)
             .zip(status.chunks(systems))
-            .map(|(sink, status)| Task::Jvp(inputs, status, sink));
+            .map(|(sink, status)| Task::Jvp(None, inputs, status, sink));
         let shared = shared(&self.leader);
         run((&self.options, &self.layout, shared), &mut self.groups, problem, tasks);
         Ok(())
+    }
+
+    fn vjps(
+        &mut self,
+        problem: &Problem<'_, R>,
+        cotangents: &Cotangent<'_, R>,
+        status: &[Status],
+        gradients: &mut GradientsMut<'_, R>,
+        found: &mut [Status],
+    ) -> Result<()> {
+        // Gradients of weights are sums over all lanes.
+        if gradients.weights.is_none()
+            && let Some(batch) = self.with_free_lanes(problem, cotangents.count(problem.shape()))?
+        {
+            return batch.vjps_in_lanes(problem, cotangents, status, gradients, found);
+        }
+        each_vjp(self, problem, cotangents, status, gradients, found)
+    }
+
+    fn jvps(
+        &mut self,
+        problem: &Problem<'_, R>,
+        tangents: &Tangents<'_, R>,
+        status: &[Status],
+        derivatives: SolutionMut<'_, R>,
+    ) -> Result<()> {
+        if let Some(batch) = self.with_free_lanes(problem, derivatives.count(problem.shape()))? {
+            return batch.jvps_in_lanes(problem, tangents, status, derivatives);
+        }
+        each_jvp(self, problem, tangents, status, derivatives)
     }
 
     fn inverse(
@@ -531,7 +542,7 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         variances: &mut [R],
     ) -> Result<()> {
         if self.is_cut() {
-            let Uncut { batch, status: solved, .. } = self.uncut(problem, variances)?;
+            let Uncut { batch, status: solved, .. } = self.uncut(problem, Some(&mut *variances))?;
             // The factor of whole systems may break down where that of their chunks did not.
             for (solved, given) in solved.iter_mut().zip(status) {
                 *solved = if given.is_ok() { *solved } else { *given };
@@ -567,6 +578,8 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
 
 mod memory;
 mod run;
+mod several;
 mod sums;
 #[cfg(test)]
 mod tests;
+mod uncut;

@@ -260,6 +260,11 @@ impl Layout {
         self.chain.saturating_mul(row).saturating_add(border)
     }
 
+    /// Returns the number of values that the matrix of all systems is made of, saturated.
+    pub fn matrix_values(&self) -> usize {
+        self.inputs.coefficients.values.saturating_add(self.inputs.steps.values)
+    }
+
     /// Iterates over the smoothness rows that begin at point t: (state, number of points).
     #[inline(always)]
     pub fn spans(&self, t: usize) -> impl Iterator<Item = (usize, usize)> + use<> {

@@ -7,7 +7,7 @@ use crate::inputs::Inputs;
 use crate::real::{Real, Values, ValuesMut};
 use crate::shape::{Axis, Places};
 
-/// The systems in the lanes of a tile; surplus lanes repeat the last one. Or one system, of which
+/// The systems in the lanes of a tile; surplus lanes repeat them. Or one system, of which
 /// each lane has a chunk.
 #[derive(Clone, Copy, Debug)]
 pub struct TileSystems {
@@ -30,7 +30,7 @@ impl TileSystems {
     /// Returns the system in a lane.
     #[inline(always)]
     pub fn system(self, lane: usize) -> usize {
-        self.first + lane.min(self.count - 1)
+        self.first + lane % self.count
     }
 
     /// Returns the point of its system at which a lane begins.
@@ -287,6 +287,11 @@ impl<'a> Source<'a> {
         inputs
             .zip(places.as_ref())
             .map(|(values, places)| Source { values: R::values(values), places })
+    }
+
+    /// Iterates over the values of the first system.
+    pub fn of_first(self) -> impl Iterator<Item = f64> + use<'a> {
+        self.places.of_values(0).filter_map(move |place| self.values.get(place))
     }
 
     /// Reads `count` points from `first` on, of `width` values each, into `to`; zeros, if there are no values at

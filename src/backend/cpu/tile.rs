@@ -302,12 +302,15 @@ impl<V: Vector> Tile<V> {
     }
 
     /// Computes the gradients: solves M g = z̄, then adds every row's share to the gradients of its
-    /// inputs. Systems whose shares are not finite are marked in `found`.
+    /// inputs. Systems whose shares are not finite are marked in `found`. Cotangents and gradients are those of
+    /// `derived`, or of the tile's systems ([`Tile::derived`]).
     #[inline(always)]
+    #[expect(clippy::too_many_arguments, reason = "what is derived, and where results go")]
     pub fn vjp<const T: usize, const P: usize>(
         &self,
         context: &Context<'_>,
         scratch: &mut Scratch<V>,
+        derived: Option<TileSystems>,
         cotangent: [Values<'_>; 2],
         status: &[Status],
         found: &mut [Status],
@@ -315,10 +318,10 @@ impl<V: Vector> Tile<V> {
     ) {
         let (layout, z) = (context.layout, &self.unknowns);
         let Scratch { room, direction: g, rhs, correction, gradient, .. } = scratch;
-        let origin = sink.origin;
-        let live = self.live(status, origin);
-        self.load_cotangent(layout, cotangent, rhs);
-        let mut target = Target::new(layout, self.systems, sink);
+        let (origin, derived) = (sink.origin, self.derived(derived));
+        let live = live(derived, status, origin);
+        load_cotangent(layout, derived, cotangent, rhs);
+        let mut target = Target::new(layout, derived, sink);
         let mut sweep = sweep!(self, context, room);
         gradient.begin(layout, live);
         sweep.solve::<T, P>(Some(rhs), g, correction, |sweep, range, g| {
@@ -326,26 +329,38 @@ impl<V: Vector> Tile<V> {
             gradient.add_range::<T, P>(sweep, range, z, g, &mut target);
         });
         let check = gradient.finish(layout, &mut target);
-        for (lane, system) in self.systems.range().enumerate() {
+        for (lane, system) in derived.range().enumerate() {
             if live.lane(lane) != 0.0 && check.lane(lane) != 0.0 {
                 found[system - origin] = Status::Overflow;
             }
         }
     }
 
-    /// Computes the directional derivative ż from M ż = AᵀW²(β̇ − Ȧz) + ȦᵀW²(β − Az).
+    /// Returns what the lanes of derivatives belong to, the tile's systems; or else what is `derived` of these,
+    /// if there are several derivatives of fewer systems than there are lanes: those of the first derivative,
+    /// those of the second and so on, as the lanes repeat the systems.
+    #[inline(always)]
+    fn derived(&self, derived: Option<TileSystems>) -> TileSystems {
+        derived.unwrap_or(self.systems)
+    }
+
+    /// Computes the directional derivative ż from M ż = AᵀW²(β̇ − Ȧz) + ȦᵀW²(β − Az). Tangents are those of
+    /// `derived`, or of the tile's systems.
     #[inline(always)]
     pub fn jvp(
         &self,
         context: &Context<'_>,
         scratch: &mut Scratch<V>,
+        derived: Option<TileSystems>,
         inputs: Inputs<Source<'_>>,
         status: &[Status],
         sink: &mut SolutionSink<'_>,
     ) {
-        self.add_tangents(context, scratch, inputs);
+        let derived = self.derived(derived);
+        self.add_tangents(context, scratch, derived, inputs);
         let Scratch { room, direction: x, rhs, correction, .. } = scratch;
-        self.solve_given(&mut sweep!(self, context, room), rhs, x, correction, status, sink);
+        let sweep = &mut sweep!(self, context, room);
+        self.solve_given(sweep, derived, rhs, x, correction, status, sink);
     }
 
     /// Computes the right-hand side AᵀW²(β̇ − Ȧz) + ȦᵀW²(β − Az).
@@ -354,6 +369,7 @@ impl<V: Vector> Tile<V> {
         &self,
         context: &Context<'_>,
         scratch: &mut Scratch<V>,
+        derived: TileSystems,
         inputs: Inputs<Source<'_>>,
     ) {
         let Scratch { room, rhs, tangents, .. } = scratch;
@@ -361,10 +377,10 @@ impl<V: Vector> Tile<V> {
         let mut sweep = sweep!(self, context, room);
         rhs.fill(V::default());
         sweep.room.points.begin(context, self.systems, &self.scales);
-        tangents.begin(&moved, self.systems, &self.scales);
+        tangents.begin(&moved, derived, &self.scales);
         for range in context.layout.ranges() {
             sweep.room.points.load(context, self.systems, range.clone());
-            tangents.load(&moved, self.systems, range.clone());
+            tangents.load(&moved, derived, range.clone());
             for t in range {
                 add_tangent(&mut sweep, tangents, t, &self.unknowns, rhs);
             }
@@ -382,15 +398,18 @@ impl<V: Vector> Tile<V> {
         sink: &mut SolutionSink<'_>,
     ) {
         let Scratch { room, direction: x, rhs, correction, .. } = scratch;
-        self.load_cotangent(context.layout, q, rhs);
-        self.solve_given(&mut sweep!(self, context, room), rhs, x, correction, status, sink);
+        load_cotangent(context.layout, self.systems, q, rhs);
+        let sweep = &mut sweep!(self, context, room);
+        self.solve_given(sweep, self.systems, rhs, x, correction, status, sink);
     }
 
-    /// Solves M x = rhs and writes x.
+    /// Solves M x = rhs and writes x for what is `derived`.
     #[inline(always)]
+    #[expect(clippy::too_many_arguments, reason = "buffers, and where results go")]
     fn solve_given(
         &self,
         sweep: &mut Sweep<'_, V>,
+        derived: TileSystems,
         rhs: &[V],
         x: &mut [V],
         correction: &mut [V],
@@ -398,11 +417,11 @@ impl<V: Vector> Tile<V> {
         sink: &mut SolutionSink<'_>,
     ) {
         let layout = sweep.context.layout;
-        let streams = layout.solution_streams(self.systems, sink.origin);
+        let streams = layout.solution_streams(derived, sink.origin);
         sweep.solve::<1, 0>(Some(rhs), x, correction, |_, range, x| {
             sink.store(layout, &streams, range, x);
         });
-        sink.finish(layout, self.systems, x, status, 0.0);
+        sink.finish(layout, derived, x, status, 0.0);
     }
 
     /// Computes the diagonal of M⁻¹.
@@ -453,25 +472,30 @@ impl<V: Vector> Tile<V> {
         }
         sums
     }
+}
 
-    /// Brings a vector over the unknowns, values (B, N, K, Q) and slack (B), into lanes.
-    fn load_cotangent(&self, layout: &Layout, [values, epsilon]: [Values<'_>; 2], to: &mut [V]) {
-        to[layout.first_border()..].fill(V::default());
-        layout.solution_streams(self.systems, 0).load(values, 0, layout.points, to);
-        if let Some(slack) = layout.slack {
-            let of_lane = |lane| epsilon.get(self.systems.system(lane)).unwrap_or(0.0);
-            to[slack] = V::from_array(std::array::from_fn(of_lane));
-        }
+/// Brings a vector over the unknowns, values (B, N, K, Q) and slack (B), into lanes.
+fn load_cotangent<V: Vector>(
+    layout: &Layout,
+    systems: TileSystems,
+    [values, epsilon]: [Values<'_>; 2],
+    to: &mut [V],
+) {
+    to[layout.first_border()..].fill(V::default());
+    layout.solution_streams(systems, 0).load(values, 0, layout.points, to);
+    if let Some(slack) = layout.slack {
+        let of_lane = |lane| epsilon.get(systems.system(lane)).unwrap_or(0.0);
+        to[slack] = V::from_array(std::array::from_fn(of_lane));
     }
+}
 
-    /// Returns one in the lanes that hold a solved system, zero in the others.
-    fn live(&self, status: &[Status], origin: usize) -> V {
-        let mut live = [0.0; LANES];
-        for (lane, system) in self.systems.range().enumerate() {
-            live[lane] = f64::from(u8::from(status[system - origin].is_ok()));
-        }
-        V::from_array(live)
+/// Returns one in the lanes that hold a solved system, zero in the others.
+fn live<V: Vector>(systems: TileSystems, status: &[Status], origin: usize) -> V {
+    let mut live = [0.0; LANES];
+    for (lane, system) in systems.range().enumerate() {
+        live[lane] = f64::from(u8::from(status[system - origin].is_ok()));
     }
+    V::from_array(live)
 }
 
 /// Returns how uncertain the weakest pivot k of each lane is (relative to the diagonal of M): the matrix may be

@@ -45,10 +45,11 @@ class Factor:
     def vjp(
         self,
         inputs: _Addresses,
-        cotangent: _Addresses,
+        cotangents: _Addresses,
         targets: _Addresses,
         location: _Location = 1,
         strides: _Strides | None = None,
+        count: int = 1,
     ) -> None: ...
     def jvp(
         self,
@@ -57,6 +58,7 @@ class Factor:
         results: _Addresses,
         location: _Location = 1,
         strides: _Strides | None = None,
+        count: int = 1,
     ) -> None: ...
     def inverse(
         self,

@@ -22,7 +22,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from . import _lanes, _native, _options, _shapes
+from . import _native, _options, _shapes
 
 __all__ = ["solve"]
 
@@ -64,8 +64,7 @@ def solve(
         TypeError: mixed or other types.
         jax.errors.JaxRuntimeError or ValueError: systems that cannot be solved, if ``check`` is
             ``"raise"``: the former where JAX waits for a program, the latter where a program runs at
-            once. Samples of ``vmap`` are systems of one batch here, and so are the copies by which a
-            Jacobian is computed.
+            once. Samples of ``vmap`` are systems of one batch here.
     """
     key = _options.key(
         smoothness,
@@ -190,21 +189,6 @@ def _solve_now(constants: Constants, *inputs: Any) -> Any:
 
 
 def _vjp_now(constants: Constants, *arguments: Any) -> Arrays:
-    *inputs, cotangents = arguments
-    count, systems, points = cotangents.shape[:3]
-    call = functools.partial(_vjp_call, constants)
-    block = inputs[0].shape[3] * cotangents.shape[4]
-    copies = _lanes.copies(count, systems, points, block, False)
-    if copies == 1:
-        return call(*arguments)
-    of_each = -(-count // copies)
-    padding = ((0, copies * of_each - count), *((0, 0),) * 4)
-    of_copies = _split(jax.numpy.pad(cotangents, padding), copies, of_each)
-    gradients = _vjp_of_samples(call, copies, (False,) * 4, inputs, of_copies)
-    return tuple([_join(gradient)[:count] for gradient in gradients])
-
-
-def _vjp_call(constants: Constants, *arguments: Any) -> Arrays:
     *inputs, cotangents = arguments
     results = [_shape_of((len(cotangents), *x.shape), x.dtype) for x in inputs]
     call: Any = jax.ffi.ffi_call("mechanistic_vjp", results)

@@ -183,6 +183,80 @@ fn all_instructions_find_the_same_with_one_factor_for_all_systems() {
     }
 }
 
+#[test]
+fn the_factor_of_all_systems_is_kept_as_long_as_nothing_of_it_changes() {
+    // The values and the statuses of a solve, and those with a new batch.
+    fn solve(batch: &mut Batch<Portable, f64>, long: &Long) -> (Vec<u64>, Vec<Status>) {
+        let problem = long.problem();
+        let mut values = vec![0.0; problem.shape().solution().iter().product()];
+        let mut status = vec![Status::Ok; problem.shape().batch()];
+        let solution = SolutionMut { values: &mut values, epsilon: None };
+        batch.solve(&problem, solution, &mut status).unwrap();
+        (values.into_iter().map(f64::to_bits).collect(), status)
+    }
+    let new = |long: &Long| {
+        Batch::<Portable, f64>::new(long.problem().shape(), &Options::default(), true).unwrap()
+    };
+    let anew = |long: &Long| solve(&mut new(long), long);
+    let factor = |batch: &mut Batch<Portable, f64>| {
+        std::mem::take(&mut batch.leader.as_mut().unwrap().factor.values)
+    };
+
+    let mut long = Long::new([20, 9], [2, 1], [true, false]);
+    let mut batch = new(&long);
+    assert_eq!(solve(&mut batch, &long), anew(&long));
+    // With other right-hand sides and initial values, what is there in its place shows in the solution.
+    for values in &mut long.arrays[1..3] {
+        values.reverse();
+    }
+    let made = factor(&mut batch);
+    let spoilt = made.iter().map(|value| 2.0 * value).collect::<Vec<_>>();
+    batch.leader.as_mut().unwrap().factor.values = spoilt.clone();
+    assert_ne!(solve(&mut batch, &long), anew(&long));
+    batch.leader.as_mut().unwrap().factor.values = made;
+    assert_eq!(solve(&mut batch, &long), anew(&long));
+    // The smallest change of one value is noticed, and a new factor made.
+    for (input, index) in [(0, 0), (0, 9 * 8 - 1), (3, 0), (3, 7)] {
+        batch.leader.as_mut().unwrap().factor.values.copy_from_slice(&spoilt);
+        let value = &mut long.arrays[input][index];
+        *value = value.next_up();
+        assert_eq!(solve(&mut batch, &long), anew(&long), "input {input}, {index}");
+    }
+}
+
+#[test]
+fn free_lanes_compute_further_derivatives_where_that_saves_time() {
+    // Whether so many cotangents of (systems, points) are computed in lanes; of whole systems, if they are cut.
+    let in_lanes = |count: usize, sizes: [usize; 2]| {
+        let long = Long::new(sizes, [1, 1], [false; 2]);
+        let problem = long.problem();
+        let shape = problem.shape();
+        let mut batch = Batch::<Portable, f64>::new(shape, &Options::default(), true).unwrap();
+        let size: usize = shape.solution().iter().product();
+        let mut values = vec![0.0; size];
+        let mut status = vec![Status::Ok; shape.batch()];
+        let solution = SolutionMut { values: &mut values, epsilon: None };
+        batch.solve(&problem, solution, &mut status).unwrap();
+        let cotangents = Cotangent { values: &vec![1.0; count * size], epsilon: None };
+        let mut rhs = vec![0.0; count * long.arrays[1].len()];
+        let inputs = Inputs { rhs: Some(&mut rhs[..]), ..Inputs::default() };
+        let mut gradients = GradientsMut { inputs, weights: None };
+        let given = status.repeat(count);
+        let mut found = given.clone();
+        batch.vjps(&problem, &cotangents, &given, &mut gradients, &mut found).unwrap();
+        let uncut = batch.uncut.as_ref().is_some_and(|uncut| uncut.batch.several.is_some());
+        (batch.several.is_some(), uncut)
+    };
+    assert_eq!(in_lanes(2, [1, 20]), (true, false));
+    assert_eq!(in_lanes(9, [4, 20]), (true, false));
+    assert_eq!(in_lanes(9, [5, 20]), (false, false));
+    assert_eq!(in_lanes(1, [1, 20]), (false, false));
+    assert_eq!(in_lanes(9, [2, 100]), (false, true));
+    // To factor once more would take longer; and so would sweeps over many points.
+    assert_eq!(in_lanes(2, [1, 100]), (false, false));
+    assert_eq!(in_lanes(9, [1, 600]), (false, false));
+}
+
 /// A long system solved in chunks or whole.
 #[derive(Clone, Copy)]
 struct Cut<'a>(&'a Problem<'a, f64>, &'a Options, bool);

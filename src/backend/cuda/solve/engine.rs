@@ -199,17 +199,17 @@ impl<T: Real> Engine<T> {
         let mut inputs = gradients.inputs.as_ref().try_map(|wanted| {
             wanted.as_ref().map(|wanted| zeros("gradient", wanted.len())).transpose()
         })?;
-        let mut weights = gradients.weights.as_deref().copied();
+        let mut weights = gradients.weights.as_deref().map(|weights| weights[0]);
         let mut again = GradientsMut {
             inputs: inputs.as_mut().map(Option::as_deref_mut),
-            weights: weights.as_mut(),
+            weights: weights.as_mut().map(std::slice::from_mut),
         };
         engine.vjp(problem, cotangent, status, &mut again, found)?;
         if *found == *status {
             // The gradient of the weights is kept in double on the CPU, and may be all that single
             // precision cannot hold.
             if let (Some(on_device), Some(weights)) = (&mut gradients.weights, weights) {
-                **on_device = weights;
+                on_device[0] = weights;
             }
             if !gradients.find_overflow(shape, status, found) {
                 overflow_in_sum(found);
@@ -314,7 +314,7 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
             let mut families = [T::zero(); 4];
             weights.copy_to_host("gradient of the weights", &mut families)?;
             let [equation, initial, smoothness, periodic] = families.map(T::to_double);
-            **of_weights = Weights { equation, initial, smoothness, periodic };
+            of_weights[0] = Weights { equation, initial, smoothness, periodic };
         }
         found.copy_from_slice(status);
         if gradients.find_overflow(problem.shape(), status, found)

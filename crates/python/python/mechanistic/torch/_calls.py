@@ -74,9 +74,19 @@ def dense(x: Maybe) -> Maybe:
     return x.clone() if x.data_ptr() % x.element_size() else x
 
 
-def empty_solution(c: Tensor, systems: int, points: int, extra: int) -> tuple[Tensor, Tensor]:
-    z = c.new_empty(systems, points, c.shape[-2], c.shape[-1] + extra)
-    return z, c.new_empty(systems)
+def empty_solution(
+    c: Tensor, systems: int, points: int, extra: int, several: Sequence[int] = ()
+) -> tuple[Tensor, Tensor]:
+    z = c.new_empty(*several, systems, points, c.shape[-2], c.shape[-1] + extra)
+    return z, c.new_empty(*several, systems)
+
+
+def several_of(inputs: Inputs, directions: Sequence[Maybe]) -> tuple[int, ...]:
+    """Returns the axis of several directions in front of those of the inputs, if they have one."""
+    for x, d in zip(inputs, directions):
+        if d is not None and d.dim() > x.dim():
+            return (d.shape[0],)
+    return ()
 
 
 def solve_now(
@@ -136,15 +146,6 @@ def solve_again(
     return factor, (z, epsilon)
 
 
-def factor_now(
-    c: Tensor, b: Tensor, v: Tensor, s: Tensor, systems: int, points: int, extra: int, key: str
-) -> Tensor:
-    """Returns the token of a solve of which nothing else is needed."""
-    inputs = [lent(x) for x in (c, b, v, s)]
-    factor, _ = solve_again(inputs, systems, points, extra, key)
-    return torch.from_numpy(np.asarray(factor))
-
-
 def vjp_now(
     c: Tensor,
     b: Tensor,
@@ -160,16 +161,21 @@ def vjp_now(
     key: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     inputs = [lent(x) for x in (c, b, v, s)]
+    several = w.shape[:-4]
     gradients = [
-        x.new_empty(x.shape if needs >> i & 1 else 0) for i, x in enumerate(inputs)
+        x.new_empty((*several, *x.shape) if needs >> i & 1 else 0) for i, x in enumerate(inputs)
     ]
     cotangent = [dense(w), dense(w_epsilon)]
+    count = several[0] if several else 1
+    if count == 0:
+        return gradients[0], gradients[1], gradients[2], gradients[3]
     _factor(inputs, token, systems, points, extra, key).vjp(
         _addresses(inputs),
         _addresses(cotangent),
         tuple([x.data_ptr() if needs >> i & 1 else 0 for i, x in enumerate(gradients)]),
         _location(c),
         _strides(inputs),
+        count,
     )
     return gradients[0], gradients[1], gradients[2], gradients[3]
 
@@ -191,13 +197,18 @@ def jvp_now(
 ) -> tuple[Tensor, Tensor]:
     inputs = [lent(x) for x in (c, b, v, s)]
     directions = [dense(x) for x in (dc, db, dv, ds)]
-    z, epsilon = empty_solution(c, systems, points, extra)
+    several = several_of(inputs, directions)
+    z, epsilon = empty_solution(c, systems, points, extra, several)
+    count = several[0] if several else 1
+    if count == 0:
+        return z, epsilon
     _factor(inputs, token, systems, points, extra, key).jvp(
         _addresses(inputs),
         _addresses(directions),
         _addresses((z, epsilon)),
         _location(c),
         _strides(inputs),
+        count,
     )
     return z, epsilon
 
@@ -207,7 +218,6 @@ def second_now(
     b: Tensor,
     v: Tensor,
     s: Tensor,
-    token: Tensor,
     dc: Maybe,
     db: Maybe,
     dv: Maybe,

@@ -5,8 +5,9 @@ differentiates or transforms these makes one axis of them first.
 Each of them is a Function of autograd, for eager code and ``torch.func``:
 
 * ``_Solve``: z of the inputs x. Backward is ``_Vjp``, forward mode ``_Jvp``.
-* ``_Vjp``: Jᵀw, the gradients of the inputs from the cotangent w of z.
-* ``_Jvp``: J d, the derivative of z along the directions d of the inputs.
+* ``_Vjp``: Jᵀw, the gradients of the inputs from the cotangent w of z; or from several, along an axis in
+  front, with one factor.
+* ``_Jvp``: J d, the derivative of z along the directions d of the inputs, of which there may be several, too.
 * ``_Second``: ∇ₓ⟨w, J d⟩, which the derivatives of the two before are made of, because second
   derivatives commute.
 
@@ -20,13 +21,14 @@ is solved once more.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from .. import _lanes, _shapes
+from .. import _shapes
 from . import _calls
 
 Maybe = Tensor | None
@@ -102,67 +104,85 @@ def _vmap(
     operator: Callable[..., Any],
     kinds: Sequence[int],
     place: int,
-    info: Any,
+    width: int,
     in_dims: Sequence[int | None],
     *arguments: Any,
+    token: int | None = None,
+    several: bool = False,
 ) -> tuple[Any, Any]:
-    """Applies an operator to samples along another axis: all at once, as one larger batch; or, if only
-    cotangents or directions differ, in rounds with the same factor, each of one sample or, on the CPU,
-    of as many as there are copies of the systems. The first four arguments are the inputs, and the
-    one at ``place`` is B."""
-    width, (systems, points, extra, key) = info.batch_size, arguments[place : place + 4]
-    token = 4 if place > 4 else None
-    tensors = [i for i, x in enumerate(arguments) if isinstance(x, Tensor) and i != token]
+    """Applies an operator to ``width`` samples along another axis, all at once as one larger batch. The first
+    four arguments are the inputs, and the one at ``place`` is B; the token at its place stays as it is. If
+    there are ``several`` derivatives, all other tensors, and the results, have an axis of these in front."""
+    systems, before = arguments[place], int(several)
     moved = list(arguments)
-    for i in tensors:
-        dim = in_dims[i]
-        moved[i] = arguments[i][None] if dim is None else arguments[i].movedim(dim, 0)
-    own = [moved[i].shape[1] for i in range(4)]
-    together, c = width, arguments[0]
-    if all(dim is None for dim in in_dims[:4]):
-        block = c.shape[3] * (c.shape[4] + extra)
-        together = _lanes.copies(width, systems, points, block, True) if c.is_cpu else 1
-    rounds = max(1, -(-width // max(1, together)))  # One too where there is no sample.
-    moved[:4] = [_fold(x, together, systems) for x in moved[:4]]
-    moved[place] = together * systems
-    if token is not None and rounds > 1 and together > 1:
-        (moved[token],) = _Factored.apply(*moved[:4], moved[place], points, extra, key)
-    results = []
-    for number in range(rounds):
-        of_round = list(moved)
-        for i in tensors[4:]:
-            x = moved[i]
-            if in_dims[i] is not None:
-                x = _padded(x[number * together :][:together], together)
-            of_round[i] = _fold(x, together, systems)
-        results.append(operator(*of_round))
+    own = []
+    for i, x in enumerate(arguments):
+        if isinstance(x, Tensor) and i != token:
+            dim = in_dims[i]
+            x = x[None] if dim is None else x.movedim(dim, 0)
+            if i < 4:
+                own.append(x.shape[1])
+            moved[i] = _fold(x, width, systems, 0 if i < 4 else before)
+    moved[place] = width * systems
     outputs = []
-    for kind, parts in zip(kinds, zip(*results)):
-        x = torch.cat(parts) if rounds > 1 else parts[0]
-        if kind == _TOKEN:
-            outputs.append(x)
-        elif x.shape[0] == 0:  # A gradient that is not needed.
-            outputs.append(x.new_empty(width, 0))
-        else:
-            count = rounds * together
-            x = x.reshape(count, x.shape[0] // count, *x.shape[1:])[:width]
-            is_sum = kind >= 0 and own[kind] < x.shape[1]
-            outputs.append(x.sum(1, keepdim=True) if is_sum else x)
+    for kind, x in zip(kinds, operator(*moved)):
+        if kind >= 0 and _is_missing(x):
+            x = x.new_empty(width, 0)
+        elif kind != _TOKEN:
+            rows = x.shape[before] // width
+            x = x.unflatten(before, (width, rows)).movedim(before, 0)
+            if kind >= 0 and own[kind] < rows:
+                x = x.sum(1 + before, keepdim=True)
+        outputs.append(x)
     return tuple(outputs), tuple(None if kind == _TOKEN else 0 for kind in kinds)
 
 
-def _fold(x: Tensor, width: int, systems: int) -> Tensor:
-    """Makes one axis of that of the samples, which may share the tensor, and that of the systems."""
+def _fold(x: Tensor, width: int, systems: int, before: int) -> Tensor:
+    """Makes one axis of the first, that of the samples, which may share the tensor, and that of the systems,
+    ``before`` which there is that of several derivatives, or none."""
+    x = x.movedim(0, before)
     if width == 1:
-        return x[0]
-    rest = x.shape[2:]
-    return x.expand(width, systems, *rest).reshape(width * systems, *rest)
+        return x.squeeze(before)
+    first, rest = x.shape[:before], x.shape[before + 2 :]
+    return x.expand(*first, width, systems, *rest).reshape(*first, width * systems, *rest)
 
 
-def _padded(x: Tensor, width: int) -> Tensor:
-    """Appends zeros, so that there are as many samples."""
-    missing = width - x.shape[0]
-    return torch.cat([x, x.new_zeros(missing, *x.shape[1:])]) if missing else x
+def _is_missing(gradient: Tensor) -> bool:
+    """Returns whether this stands for a gradient that is not needed: all others have several axes."""
+    return gradient.dim() == 1
+
+
+def _several(
+    operator: Callable[..., Any],
+    places: range,
+    width: int,
+    in_dims: Sequence[int | None],
+    *arguments: Any,
+    several: bool,
+) -> tuple[Any, Any]:
+    """Applies an operator to ``width`` samples that share the inputs, all at once: what they have of their own,
+    the cotangents or directions at ``places``, becomes that of several derivatives with one factor, or of
+    more if there were ``several`` of each."""
+    moved, of_each = list(arguments), 1
+    for i in places:
+        x, dim = arguments[i], in_dims[i]
+        if x is not None:
+            x = x.expand(width, *x.shape) if dim is None else x.movedim(dim, 0)
+            of_each = x.shape[1]
+            moved[i] = x.reshape(width * of_each, *x.shape[2:]) if several else x
+    outputs = []
+    for x in operator(*moved):
+        if _is_missing(x):
+            x = x.new_empty(width, 0)
+        elif several:
+            x = x.reshape(width, of_each, *x.shape[1:])
+        outputs.append(x)
+    return tuple(outputs), (0,) * len(outputs)
+
+
+def _rank(x: Tensor, dim: int | None) -> int:
+    """Returns how many axes each sample has of a tensor."""
+    return x.dim() - (dim is not None)
 
 
 # --- Functions of autograd -----------------------------------------------------------------------
@@ -182,18 +202,28 @@ _is_batched: Callable[[Any], bool] = getattr(
 )
 
 
-def _apply(function: Any, *arguments: Any) -> Any:
+def _apply(function: Callable[..., Any], *arguments: Any) -> Any:
     """Applies a Function to arguments of which some may be batched by the older vmap."""
     batched = [isinstance(x, Tensor) and _is_batched(x) for x in arguments]
     if not any(batched):
-        return function.apply(*arguments)
-    level = torch._C._vmapmode_increment_nesting() - 1
-    torch._C._vmapmode_decrement_nesting()
+        return function(*arguments)
+    level = _level(arguments[batched.index(True)])
     # The 0 in place of the number of samples, which the tensors know.
     whole = [torch._remove_batch_dim(x, level, 0, 0) if y else x for x, y in zip(arguments, batched)]
     in_dims = tuple([0 if y else None for y in batched])
-    results = torch.func.vmap(function.apply, in_dims)(*whole)
+    results = torch.func.vmap(function, in_dims)(*whole)
     return tuple([torch._add_batch_dim(x, 0, level) for x in results])
+
+
+def _level(x: Tensor) -> int:
+    """Returns which one of the older vmaps has batched a tensor. How many of them the thread is in does not
+    tell: backward passes of CUDA tensors have a thread of their own, which is in none."""
+
+    def samples(level: int, of_others: int) -> int:
+        return torch._remove_batch_dim(x, level, of_others, 0).shape[0]
+
+    # A tensor that another one has batched takes the number of samples that it is told.
+    return next(level for level in itertools.count(1) if samples(level, 0) == samples(level, 1))
 
 
 def _needed(ctx: Any) -> int:
@@ -226,32 +256,13 @@ class _Solve(torch.autograd.Function):
         *inputs, token = ctx.saved_tensors
         leading = _Leading.of(inputs)
         flat, moved = leading.flatten(inputs), leading.flatten(tangents[:4])
-        dz, depsilon = _Jvp.apply(*flat, token, *moved, *ctx.constants)
+        dz, depsilon = _apply(_Jvp.apply, *flat, token, *moved, *ctx.constants)
         return dz, depsilon, None, None
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *arguments: Any) -> Any:
-        return _vmap(_Solve.apply, (_PART, _PART, _PART, _TOKEN), 4, info, in_dims, *arguments)
-
-
-class _Factored(torch.autograd.Function):
-    """(c, b, v, s, B, N, extra, key) → token, where nobody needs the solution."""
-
-    @staticmethod
-    def forward(*arguments: Any) -> Any:
-        return (_calls.factor_now(*arguments),)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.mark_non_differentiable(*output)
-
-    @staticmethod
-    def jvp(ctx: Any, *_: Any) -> Any:
-        return (None,)
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *arguments: Any) -> Any:
-        return _vmap(_Factored.apply, (_TOKEN,), 4, info, in_dims, *arguments)
+        kinds = (_PART, _PART, _PART, _TOKEN)
+        return _vmap(_Solve.apply, kinds, 4, info.batch_size, in_dims, *arguments)
 
 
 class _PlainSolve(torch.autograd.Function):
@@ -281,14 +292,30 @@ def _solve_backward(ctx: Any, plain: Callable[..., Any] | None, w: Maybe, w_epsi
     else:
         leading = _Leading.of(inputs)
         flat = leading.flatten(inputs)
-        gradients = _apply(_Vjp, *flat, token, w, w_epsilon, needs, *ctx.constants)
+        gradients = _apply(_Vjp.apply, *flat, token, w, w_epsilon, needs, *ctx.constants)
         gradients = leading.unflatten(gradients, needs)
     wanted = (x if ctx.needs_input_grad[i] else None for i, x in enumerate(gradients))
     return (*wanted, None, None, None, None)
 
 
-def _zeros_like_solution(c: Tensor, systems: int, points: int, extra: int) -> Tensor:
-    return c.new_zeros(systems, points, c.shape[-2], c.shape[-1] + extra)
+def _zeros_like_solution(
+    c: Tensor, systems: int, points: int, extra: int, *, several: Sequence[int] = ()
+) -> Tensor:
+    return c.new_zeros(*several, systems, points, c.shape[-2], c.shape[-1] + extra)
+
+
+def _second(
+    inputs: Sequence[Tensor], directions: Sequence[Maybe], w: Maybe, w_epsilon: Maybe, constants: Any
+) -> Sequence[Tensor]:
+    """Applies ``_Second``; to each of several, if directions or cotangents have an axis for these in front."""
+    ranks = [*(x.dim() for x in inputs), 4, 1]
+    parts = (*directions, w, w_epsilon)
+    dims = [0 if x is not None and x.dim() > rank else None for x, rank in zip(parts, ranks)]
+    second = _Second.apply
+    if any(dim is not None for dim in dims):
+        second = torch.func.vmap(second, (*(None,) * 4, *dims, *(None,) * 4))
+    results: Sequence[Tensor] = _apply(second, *inputs, *parts, *constants)
+    return results
 
 
 class _Vjp(torch.autograd.Function):
@@ -311,18 +338,27 @@ class _Vjp(torch.autograd.Function):
     def jvp(ctx: Any, *tangents: Any) -> Any:
         inputs, token, w, w_epsilon = _saved_of_vjp(ctx)
         needs, constants = ctx.constants[0], ctx.constants[1:]
-        second = _Second.apply(*inputs, token, *tangents[:4], w, w_epsilon, *constants)
+        second = _second(inputs, tangents[:4], w, w_epsilon, constants)
         dw, dw_epsilon = tangents[5], tangents[6]
         if dw is not None or dw_epsilon is not None:
-            dw = _zeros_like_solution(inputs[0], *constants[:3]) if dw is None else dw
-            first = _Vjp.apply(*inputs, token, dw, dw_epsilon, needs, *constants)
+            if dw is None:
+                dw = _zeros_like_solution(inputs[0], *constants[:3], several=w.shape[:-4])
+            first = _apply(_Vjp.apply, *inputs, token, dw, dw_epsilon, needs, *constants)
             second = [a + b if needs >> i & 1 else a for i, (a, b) in enumerate(zip(second, first))]
         empty = [x.new_empty(0) for x in inputs]
         return tuple([x if needs >> i & 1 else empty[i] for i, x in enumerate(second)])
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *arguments: Any) -> Any:
-        return _vmap(_Vjp.apply, (0, 1, 2, 3), 8, info, in_dims, *arguments)
+        several = _rank(arguments[5], in_dims[5]) > 4
+        if all(dim is None for dim in in_dims[:4]):
+            places = range(5, 7)
+            return _several(
+                _Vjp.apply, places, info.batch_size, in_dims, *arguments, several=several
+            )
+        kinds = (0, 1, 2, 3)
+        width = info.batch_size
+        return _vmap(_Vjp.apply, kinds, 8, width, in_dims, *arguments, token=4, several=several)
 
 
 def _vjp_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -345,10 +381,12 @@ def _vjp_backward(ctx: Any, *directions: Any) -> Any:
         return nothing
     second: Sequence[Maybe] = (None,) * 4
     if any(ctx.needs_input_grad[:4]):
-        second = _apply(_Second, *inputs, token, *wanted, w, w_epsilon, *constants)
+        second = _second(inputs, wanted, w, w_epsilon, constants)
+        if w.dim() > 4:
+            second = [x.sum(0) for x in second]
     dz: Sequence[Maybe] = (None, None)
     if any(ctx.needs_input_grad[5:7]):
-        dz = _apply(_Jvp, *inputs, token, *wanted, *constants)
+        dz = _apply(_Jvp.apply, *inputs, token, *wanted, *constants)
     gradients = (*second, None, *dz, *nothing[7:])
     return tuple([x if need else None for x, need in zip(gradients, ctx.needs_input_grad)])
 
@@ -370,26 +408,39 @@ class _Jvp(torch.autograd.Function):
     def backward(ctx: Any, w: Maybe, w_epsilon: Maybe) -> Any:
         saved = ctx.saved_tensors
         inputs, token, directions = saved[:4], saved[4], saved[5:9]
+        several = _calls.several_of(inputs, directions)
         if w is None and w_epsilon is None:
             return (None,) * 13
         second: Sequence[Maybe] = (None,) * 4
         if any(ctx.needs_input_grad[:4]):
-            second = _apply(_Second, *inputs, token, *directions, w, w_epsilon, *ctx.constants)
+            second = _second(inputs, directions, w, w_epsilon, ctx.constants)
+            if several:
+                second = [x.sum(0) for x in second]
         needs = sum(1 << i for i in range(4) if ctx.needs_input_grad[5 + i])
         first: Sequence[Maybe] = (None,) * 4
         if needs:
-            w = _zeros_like_solution(inputs[0], *ctx.constants[:3]) if w is None else w
-            first = _apply(_Vjp, *inputs, token, w, w_epsilon, needs, *ctx.constants)
+            if w is None:
+                w = _zeros_like_solution(inputs[0], *ctx.constants[:3], several=several)
+            first = _apply(_Vjp.apply, *inputs, token, w, w_epsilon, needs, *ctx.constants)
         gradients = (*second, None, *first, None, None, None, None)
         return tuple([x if need else None for x, need in zip(gradients, ctx.needs_input_grad)])
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *arguments: Any) -> Any:
-        return _vmap(_Jvp.apply, (_PART, _PART), 9, info, in_dims, *arguments)
+        ranks = [_rank(x, dim) for x, dim in zip(arguments[:4], in_dims)]
+        directions = zip(arguments[5:9], in_dims[5:9], ranks)
+        several = any(d is not None and _rank(d, dim) > rank for d, dim, rank in directions)
+        if all(dim is None for dim in in_dims[:4]):
+            places = range(5, 9)
+            return _several(
+                _Jvp.apply, places, info.batch_size, in_dims, *arguments, several=several
+            )
+        kinds, width = (_PART, _PART), info.batch_size
+        return _vmap(_Jvp.apply, kinds, 9, width, in_dims, *arguments, token=4, several=several)
 
 
 class _Second(torch.autograd.Function):
-    """(c, b, v, s, token, dc, db, dv, ds, w, w_ε, B, N, extra, key) → ∇ₓ⟨(w, w_ε), J d⟩."""
+    """(c, b, v, s, dc, db, dv, ds, w, w_ε, B, N, extra, key) → ∇ₓ⟨(w, w_ε), J d⟩."""
 
     @staticmethod
     def forward(*arguments: Any) -> Any:
@@ -405,7 +456,26 @@ class _Second(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *arguments: Any) -> Any:
-        return _vmap(_Second.apply, (0, 1, 2, 3), 11, info, in_dims, *arguments)
+        operator, kinds, width = _Second.apply, (0, 1, 2, 3), info.batch_size
+        if any(dim is not None for dim in in_dims[:4]):
+            return _vmap(operator, kinds, 10, width, in_dims, *arguments)
+        # Samples that share the inputs may be many: as many at a time as fill the lanes of the CPU.
+        c, systems = arguments[0], arguments[10]
+        together = max(1, _LANES // systems) if c.is_cpu else 1
+        front = [None if dim is None else 0 for dim in in_dims]
+        own = [x if dim is None else x.movedim(dim, 0) for x, dim in zip(arguments, in_dims)]
+        rounds = []
+        for first in range(0, width, together):
+            part = [x if dim is None else x[first:][:together] for x, dim in zip(own, front)]
+            count = min(together, width - first)
+            rounds.append(_vmap(operator, kinds, 10, count, front, *part)[0])
+        if not rounds:
+            return tuple([x.new_empty(0, *x.shape) for x in arguments[:4]]), (0,) * 4
+        return tuple([torch.cat(parts) for parts in zip(*rounds)]), (0,) * 4
+
+
+#: So many systems the CPU computes at a time, and fewer take as long.
+_LANES = 8
 
 
 # --- operators for torch.compile -----------------------------------------------------------------
@@ -433,7 +503,7 @@ class _TracedSolve(_Solve):
     def vmap(info: Any, in_dims: Any, *arguments: Any) -> Any:
         kinds = (_PART, _PART, _PART, _TOKEN)
         operator = torch.ops.mechanistic.traced_solve.default
-        return _vmap(operator, kinds, 4, info, in_dims, *arguments)
+        return _vmap(operator, kinds, 4, info.batch_size, in_dims, *arguments)
 
 
 def _traced_solve(

@@ -122,7 +122,8 @@ impl<V: Vector> Half<V> {
                     part.forward::<T, P>(context);
                 }
                 Task::Tangents(inputs) => {
-                    part.tile.add_tangents(context, &mut part.scratch, *inputs);
+                    let Part { tile, scratch, .. } = part;
+                    tile.add_tangents(context, scratch, tile.systems, *inputs);
                     part.forward::<T, P>(context);
                 }
                 Task::Residual(which) => part.residual::<T, P>(context, *which),
