@@ -179,6 +179,11 @@ impl<T: Real> GradientsMut<'_, T> {
         GradientsMut { inputs, weights }
     }
 
+    /// Returns whether all gradients of inputs that are wanted are finite.
+    pub(crate) fn are_finite(&self) -> bool {
+        self.inputs.as_ref().into_iter().flatten().all(|gradient| are_finite(gradient))
+    }
+
     /// Returns whether no gradient is wanted that has values.
     pub(crate) fn are_empty(&self) -> bool {
         let mut wanted = self.inputs.as_ref().into_iter().flatten();

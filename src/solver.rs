@@ -282,9 +282,9 @@ impl<T: Real> Solver<T> {
     /// is left out if one of these gradients is not finite.
     ///
     /// C cotangents, one after the other, have C gradients with the same factor, and statuses (C, B). On the CPU
-    /// those of few systems are computed at a time: of up to four, in the lanes that no system has. (Long systems, of
-    /// which each is computed in chunks, are factored whole for that, where it saves time; this allocates memory the
-    /// first time, and the gradients may differ by rounding from those of one cotangent.)
+    /// those of few systems are computed at a time: of up to four, in the lanes that no system has, for which memory is
+    /// allocated the first time. (Long systems, of which each is computed in chunks, are factored whole for that, where
+    /// it saves time; the gradients may then differ by rounding from those of one cotangent.)
     ///
     /// # Errors
     /// Those of [`Self::vjp`], and [`Error::Shape`] if a place has another length than its input, as many times as

@@ -10,7 +10,8 @@ use crate::real::Real;
 use crate::solution::{Residuals, SolutionMut, Status};
 
 /// The engine of a device: the plan and the workspace for problems of one shape. Results go to memory
-/// of the caller, whose lengths fit. The argument `status` is that of the last solve.
+/// of the caller, whose lengths fit. The argument `status` is that of the last solve, (B); of
+/// several derivatives that of each, (C, B), without those whose cotangent is not finite.
 pub trait Engine<T: Real>: Send + Sync {
     /// Returns how problems are solved, for people to read.
     fn plan(&self) -> Plan;

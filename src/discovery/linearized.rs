@@ -30,8 +30,8 @@ pub(super) struct Linearized {
     pub rate_by_parameter: Vec<f64>,
     /// 1 + Θ₁ζ of each equation (K).
     pub denominators: Vec<f64>,
-    /// The terms that the vector field or its derivatives are made of, after their factors; the others
-    /// stay zero.
+    /// The terms that the vector field or its derivatives are made of, after their factors, and those that may have
+    /// no value at a state, where the vector field has none then; the others stay zero.
     needed: Vec<usize>,
     /// The terms θ (L), their gradients ∇θ (L, A), the products (∇²θ)F (L, A) and ∇θ·F (L).
     terms: Vec<f64>,

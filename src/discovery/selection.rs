@@ -78,7 +78,7 @@ fn compare<'a, E: Estimator<'a>>(
     // terms.
     if better != E::QUADRATIC {
         let dropped = eliminate(estimator, settings, done, progress)?;
-        // Where nothing has changed, the same sets would be compared.
+        // With the same terms, hardly anything about them has changed since they were compared.
         return Ok(better || dropped);
     }
     Ok(true)

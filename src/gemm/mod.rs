@@ -70,10 +70,15 @@ thread_local! {
 
 /// Does work whose products stay on the calling thread, because other threads have work of their own.
 pub fn on_one_thread<R>(work: impl FnOnce() -> R) -> R {
-    let before = ALONE.replace(true);
-    let result = work();
-    ALONE.set(before);
-    result
+    /// What was before is so again even if the work panics.
+    struct Restored(bool);
+    impl Drop for Restored {
+        fn drop(&mut self) {
+            ALONE.set(self.0);
+        }
+    }
+    let _restored = Restored(ALONE.replace(true));
+    work()
 }
 
 /// Returns whether other threads have work of their own: whether this is a part of such work.

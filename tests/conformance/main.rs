@@ -174,6 +174,7 @@ macro_rules! conformance {
             lent::memory_of_another_length_is_refused,
             several::several_derivatives_are_those_of_each,
             several::one_of_several_cotangents_that_is_not_finite_leaves_the_others_alone,
+            several::a_sum_that_overflows_leaves_other_cotangents_alone,
             several::several_derivatives_without_memory_for_all_are_refused,
             golden::solutions_and_gradients_agree_with_the_published_implementations,
             broken::a_broken_system_is_reported_and_leaves_its_neighbors_bit_identical,

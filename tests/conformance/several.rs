@@ -140,6 +140,46 @@ pub fn one_of_several_cotangents_that_is_not_finite_leaves_the_others_alone(subj
     }
 }
 
+/// Two equal systems, whose gradients of the coefficients that they share are finite for each cotangent: but for
+/// one cotangent their sum is not.
+pub fn a_sum_that_overflows_leaves_other_cotangents_alone(subject: &Subject) {
+    let sizes = Sizes { batch: 2, shared: 0b1_1111_1111, ..Sizes::SMALL };
+    let mut case = Case::<f64>::new(sizes, Options::default(), 6);
+    // The larger the solution, the smaller is a cotangent with such gradients.
+    for values in [&mut case.inputs.rhs.data, &mut case.inputs.initial_values.data] {
+        values.iter_mut().for_each(|value| *value *= 1e6);
+    }
+    let case = case.map(|value| value as f32);
+    let problem = case.problem();
+    let mut solver = subject.solver(problem.shape(), &case.options);
+    let size = solver.solve(&problem).unwrap().values.len();
+    let (len, count) = (case.arrays().coefficients.len(), 4);
+    let mut values: Vec<f32> =
+        noise::<f32>(3, count * size / 2).chunks(size / 2).flat_map(|one| one.repeat(2)).collect();
+    let mut gradients = |values: &[f32]| {
+        let mut coefficients = vec![7.0; count * len];
+        let inputs = Inputs { coefficients: Some(&mut coefficients[..]), ..Inputs::default() };
+        let into = GradientsMut { inputs, weights: None };
+        let cotangents = Cotangent { values, epsilon: None };
+        let status = solver.vjp_into(&problem, &cotangents, into).unwrap().to_vec();
+        (status, coefficients)
+    };
+    let (status, expected) = gradients(&values);
+    assert_eq!(status, vec![Status::Ok; 2 * count]);
+    let largest = expected[len..2 * len].iter().fold(0.0, |most: f32, x| most.max(x.abs()));
+    values[size..2 * size].iter_mut().for_each(|value| *value *= 1.5 * (f32::MAX / largest));
+    let (status, found) = gradients(&values);
+    let overflows = |system: usize| status[system] == Status::Overflow;
+    assert_eq!(
+        (0..2 * count).map(overflows).collect::<Vec<_>>(),
+        [0, 0, 1, 1, 0, 0, 0, 0].map(|x| x == 1)
+    );
+    let parts = found.chunks(len).zip(expected.chunks(len)).enumerate();
+    for (number, (found, expected)) in parts {
+        assert_eq!(found == expected, number != 1, "{number}");
+    }
+}
+
 pub fn several_derivatives_without_memory_for_all_are_refused(subject: &Subject) {
     let case = Case::<f64>::new(Sizes { batch: 2, ..Sizes::SMALL }, Options::default(), 6);
     let problem = case.problem();

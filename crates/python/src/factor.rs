@@ -126,8 +126,9 @@ impl Factor {
     }
 
     /// Computes the gradients of the inputs whose targets are given, from those of the solution and
-    /// of ε; the latter may be missing. All of these are `count` arrays, one after the other. The location says how the caller's stream and threads are now, the
-    /// strides how the inputs lie, if not row-major.
+    /// of ε; the latter may be missing. Cotangents and targets are `count` arrays, one after the other.
+    /// The location says how the caller's stream and threads are now, the strides how the inputs lie, if not
+    /// row-major.
     #[expect(clippy::too_many_arguments, reason = "one for each argument of the caller in Python")]
     #[pyo3(signature = (
         inputs, cotangents, targets, location = Location::Host(1), strides = None, count = 1

@@ -240,8 +240,8 @@ struct Batch<V, R> {
     places: Inputs<Places>,
     /// Gradient of the weights by each group, (groups, 4).
     weights: Vec<f64>,
-    /// What factorizes systems in chunks once more, uncut, for their variances: made when these are
-    /// wanted.
+    /// What factorizes systems in chunks once more, uncut, for their variances and for several derivatives:
+    /// made when these are wanted.
     uncut: Option<Box<Uncut<V, R>>>,
     /// What several derivatives of few systems need: made when these are wanted.
     several: Option<Box<Several>>,
@@ -498,7 +498,8 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
     ) -> Result<()> {
         // Gradients of weights are sums over all lanes.
         if gradients.weights.is_none()
-            && let Some(batch) = self.with_free_lanes(problem, cotangents.count(problem.shape()))?
+            && let Some(batch) =
+                self.with_free_lanes(problem, status, cotangents.count(problem.shape()))?
         {
             return batch.vjps_in_lanes(problem, cotangents, status, gradients, found);
         }
@@ -512,7 +513,9 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         status: &[Status],
         derivatives: SolutionMut<'_, R>,
     ) -> Result<()> {
-        if let Some(batch) = self.with_free_lanes(problem, derivatives.count(problem.shape()))? {
+        if let Some(batch) =
+            self.with_free_lanes(problem, status, derivatives.count(problem.shape()))?
+        {
             return batch.jvps_in_lanes(problem, tangents, status, derivatives);
         }
         each_jvp(self, problem, tangents, status, derivatives)

@@ -62,6 +62,7 @@ impl Elimination {
     }
 
     fn about(middle: usize, points: usize, d: usize, c: usize) -> Result<Self> {
+        debug_assert!(middle < points, "there is a point where both ends meet");
         let before = points.min(middle + 1);
         Ok(Elimination {
             points,

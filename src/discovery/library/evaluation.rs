@@ -125,12 +125,16 @@ impl Library {
         }
     }
 
-    /// Returns these terms and all that they are products of, in the order in which they can be evaluated.
+    /// Returns these terms, all that they are products of, and the functions, in the order in which they can be
+    /// evaluated. A function may have no value somewhere, as log x where x < 0; the rows of a search, which have all
+    /// candidates, are of no use there, even if its coefficient is zero.
     pub(in crate::discovery) fn with_factors(
         &self,
         terms: impl IntoIterator<Item = usize>,
     ) -> Vec<usize> {
-        let mut needed = vec![false; self.len()];
+        let has_value =
+            |function: &Function| !matches!(function, Function::Expression(_) | Function::User(_));
+        let mut needed: Vec<bool> = self.terms.iter().map(|term| !has_value(term)).collect();
         terms.into_iter().for_each(|term| needed[term] = true);
         for term in (0..self.len()).rev() {
             match self.terms[term] {

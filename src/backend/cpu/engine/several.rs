@@ -80,6 +80,7 @@ impl<V: Vector, R: Real> Batch<V, R> {
     pub(super) fn with_free_lanes(
         &mut self,
         problem: &Problem<'_, R>,
+        status: &[Status],
         count: usize,
     ) -> Result<Option<&mut Self>> {
         let shape = problem.shape();
@@ -90,22 +91,23 @@ impl<V: Vector, R: Real> Batch<V, R> {
         if !self.is_cut() {
             return Ok(Some(self));
         }
-        if !self.is_better_uncut(shape, count) {
+        if !Self::is_better_uncut(shape, count) {
             return Ok(None);
         }
         let uncut = self.uncut(problem, None)?;
         // The factor of whole systems may break down where that of their chunks did not.
-        let solved = uncut.status.iter().all(|status| status.is_ok());
+        let mut pairs = uncut.status.iter().zip(status);
+        let solved = pairs.all(|(uncut, given)| uncut.is_ok() || !given.is_ok());
         Ok(solved.then_some(&mut uncut.batch))
     }
 
     /// Returns whether so many derivatives of systems that are cut take longer, one after the other, than in the
     /// lanes of whole ones. The unit of time is a sweep over a system that is cut. To factor takes as long as
-    /// 1 + P / 8 sweeps. (So it was measured for N up to 500 and P up to 32.)
-    fn is_better_uncut(&self, shape: &ProblemShape, count: usize) -> bool {
+    /// 1 + P / 8 sweeps. (So it was measured for N up to 500 and P up to 32.) An earlier call may have factored them
+    /// already, but the bits of the results must not depend on that.
+    fn is_better_uncut(shape: &ProblemShape, count: usize) -> bool {
         let sweep = (shape.points as f64 / LEAST_CUT).clamp(1.0, LANES as f64);
-        let is_factored = self.uncut.as_ref().is_some_and(|uncut| uncut.current);
-        let factor = if is_factored { 0.0 } else { 1.0 + shape.block() as f64 / 8.0 };
+        let factor = 1.0 + shape.block() as f64 / 8.0;
         let rounds = count.div_ceil(LANES / shape.batch);
         (rounds as f64 + factor) * sweep < count as f64 * shape.batch as f64
     }
@@ -153,8 +155,13 @@ impl<V: Vector, R: Real> Batch<V, R> {
                     finite &= sums.total(gradient);
                 }
             }
-            if !finite && *found == *status {
-                overflow_in_sum(found);
+            // Of each cotangent alone, whose sums overflow although its systems' gradients do not.
+            for own in (0..found.len() / shape.batch).filter(|_| !finite) {
+                let range = own * shape.batch..(own + 1) * shape.batch;
+                let is_finite = gradients.part(shape, own..own + 1).are_finite();
+                if !is_finite && found[range.clone()] == status[range.clone()] {
+                    overflow_in_sum(&mut found[range]);
+                }
             }
         }
         self.several = Some(several);

@@ -47,9 +47,10 @@ impl<V: Vector> Leader<V> {
         })
     }
 
-    /// Returns the number of values, in lanes, of factor and solution.
+    /// Returns the number of values, in lanes, of factor and solution, and of what the factor is made of.
     pub fn values(&self) -> usize {
-        self.tile.values() + self.factor.values.len().div_ceil(LANES)
+        let own = self.factor.values.len() + self.made_of.capacity();
+        self.tile.values() + own.div_ceil(LANES)
     }
 
     /// Returns whether the factor is that of these coefficients and steps, bit for bit: with the options,
