@@ -61,7 +61,7 @@ __device__ __forceinline__ void team_adjoint(const TeamPlan &plan, const TeamAdj
             }
             solve.backward(
                 -1,
-                [&](int t, int i, double value) {
+                [&](int t, int i, double value, double) {
                     const int64_t unknown = int64_t(t) * p + i;
                     if (step > 0) {
                         value += direction[unknown];

@@ -4,8 +4,9 @@
 //
 // One sweep forward in time forms M block by block, factorizes it and substitutes forward; one
 // sweep back substitutes backward and, with a second right-hand side, measures how well M
-// determines the weakest pivot. Each step of refinement is a sweep forward and one back. All in one
-// launch.
+// determines the weakest pivot: by the roundings of M = RᵀR, which change the pivot by up to so
+// many units as Σ_{j,i} (R_ji x_i)² = Σ_i M_ii x_i² with R x = e_weakest. Each step of refinement
+// is a sweep forward and one back. All in one launch.
 //
 // In chunk kernels the teams of a block share a system (team/separators.cuh): each of these sweeps
 // is one over the chunks, all at once, with one over the separators after it, or before it on the
@@ -50,7 +51,9 @@ __device__ __forceinline__ void team_forward(const TeamPlan &plan, const TeamSol
         if (KIND == CHUNK) {
             rows.approach(first);
         }
-        banded.start();
+        // The directions are not needed before the adjoint.
+        double *diagonal = plan.direction + context.index * plan.unknowns;
+        banded.start(diagonal);
 #pragma unroll 1
         for (int t = first; t < context.band().end; ++t) {
             rows.stage(t, t == first);
@@ -63,7 +66,7 @@ __device__ __forceinline__ void team_forward(const TeamPlan &plan, const TeamSol
             context.sync();
             if (context.leads()) {
                 solve.of_separators([&](Separators<KIND> &system) {
-                    system.factorize();
+                    system.factorize(diagonal);
                     banded.judged.merge(system.banded.judged);
                 });
             }
@@ -97,10 +100,13 @@ __device__ __forceinline__ void team_forward(const TeamPlan &plan, const TeamSol
                 });
             }
             const int probe = step == 0 ? pivots.weakest_unknown : -1;
-            squares += solve.backward(
+            solve.backward(
                 probe,
-                [&](int t, int i, double value) {
+                [&](int t, int i, double value, double of_probe) {
                     const int64_t unknown = int64_t(t) * p + i;
+                    if (step == 0) {
+                        squares = fma(diagonal[unknown] * of_probe, of_probe, squares);
+                    }
                     if (step > 0) {
                         value += iterate[unknown];
                     }

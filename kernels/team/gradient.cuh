@@ -58,7 +58,7 @@ struct Gradient {
           total_steps(array(memory, outputs.layout.total_steps)) {}
 
     __device__ double *slot(double *ring, int t) const {
-        return ring + t % (sizes.bandwidth + 1) * sizes.block;
+        return ring + sizes.slot(t) * sizes.block;
     }
 
     // The values of a gradient from one on; data is null if it is not wanted.

@@ -21,8 +21,8 @@ typedef struct {
 
 // A block-banded matrix: team/banded.cuh, Banded, and team/substitution.cuh, Substitution.
 typedef struct {
-    uint32_t window, reciprocals, pivots, wholes, panel, corner, corner_wholes;
-    uint32_t x, solved, border, taken;
+    uint32_t window, pivots, wholes, panel, corner, corner_wholes;
+    uint32_t given, x, solved, border, taken;
 } BandLayout;
 
 // team/residual.cuh, Residual.
@@ -78,7 +78,8 @@ typedef struct {
     double *factor;       // (B, factor_values), R of M = RᵀR
     double *iterate;      // (B, unknowns): the solution with all its digits
     double *substituted;  // (teams, unknowns): R⁻ᵀ of a right-hand side
-    double *direction;    // (teams, unknowns): adjoint, tangent or M⁻¹q; not in the forward solve
+    double *direction;    // (teams, unknowns): adjoint, tangent or M⁻¹q; in the forward solve the
+                          // diagonal of M
     double *tangent_rhs;  // (teams, unknowns), of the tangent kernels only
     double *separators;   // (blocks, separator_values), of chunk kernels only: team/separators.cuh
     void *memory;         // (teams, common and team bytes) of global kernels; else in shared memory

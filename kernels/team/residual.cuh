@@ -33,7 +33,7 @@ struct Residual {
           pair(array(memory, layout.pair)),
           triple(array(memory, layout.triple)) {}
 
-    __device__ double *point(int t) const { return z + t % (sizes.bandwidth + 1) * sizes.block; }
+    __device__ double *point(int t) const { return z + sizes.slot(t) * sizes.block; }
 
     __device__ void load(const double *iterate, int t) const {
 #pragma unroll 1

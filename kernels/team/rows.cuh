@@ -46,6 +46,11 @@ struct Sizes {
           by_equation_derivatives(p.equation_derivatives),
           by_block(p.states * p.derivatives) {}
 
+    // Returns the slot of a point among w + 1.
+    __device__ int slot(int t) const {
+        return bandwidth == 1 ? int(unsigned(t) % 2) : int(unsigned(t) % 3);
+    }
+
     // Returns the point after the last that the team visits going forward.
     __device__ int visited() const { return end < blocks ? end + bandwidth : points; }
 

@@ -179,10 +179,10 @@ struct Separators {
           substituted(workspace + chunks * layout.values),
           solution(substituted + layout.unknowns) {}
 
-    // Computes R, and R⁻ᵀ of the right-hand side.
-    __device__ void factorize() {
+    // Computes R, and R⁻ᵀ of the right-hand side; the diagonal of M goes to `diagonal`.
+    __device__ void factorize(double *diagonal) {
         SeparatorRows rows{layout, records, problem, chunks};
-        banded.start();
+        banded.start(diagonal);
 #pragma unroll 1
         for (int t = 0; t < sizes.blocks; ++t) {
             rows.t = t;
@@ -225,9 +225,9 @@ struct Separators {
     }
 
     // Solves R x = R⁻ᵀ rhs, and the same for the probe, as Substitution::backward does; t of
-    // emit(t, i, value) is the point.
+    // emit(t, i, value, of_probe) is the point.
     template <class Emit>
-    __device__ double backward(int probe, Emit emit) const {
+    __device__ void backward(int probe, Emit emit) const {
         const Team<KIND> team = banded.team;
         const int s = layout.separator, p = problem.block, before = sizes.blocks * s;
         double *of_probe = solution + layout.unknowns;
@@ -244,27 +244,21 @@ struct Separators {
                 place = t * s + probe - first;
             }
         }
-        const double squares = substitution.backward(
+        substitution.backward(
             factor, substituted, place,
-            [&](int t, int i, double value) {
+            [&](int t, int i, double value, double probed) {
                 solution[t * s + i] = value;
+                if (probe >= 0) {
+                    of_probe[t * s + i] = probed;
+                }
                 if (t == sizes.blocks) {
-                    emit(problem.blocks, i, value);
+                    emit(problem.blocks, i, value, probed);
                 } else {
                     const int ahead = problem.by_block.quotient(i);
-                    emit(problem.separator(t, chunks) + ahead, i - ahead * p, value);
+                    emit(problem.separator(t, chunks) + ahead, i - ahead * p, value, probed);
                 }
             },
-            [&](int t) {
-#pragma unroll 1
-                for (int i = team.rank; probe >= 0 && i < s; i += team.size)
-                    of_probe[t * s + i] = substitution.solution(1, t)[i];
-            });
-#pragma unroll 1
-        for (int i = team.rank; probe >= 0 && i < layout.border; i += team.size) {
-            of_probe[before + i] = substitution.border[layout.border + i];
-        }
-        return squares;
+            [](int) {});
     }
 };
 

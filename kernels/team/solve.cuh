@@ -50,14 +50,12 @@ struct TeamContext {
         team.size = plan.team_threads;
         team.rank = threadIdx.x;
         team.lanes = 0xffffffffu;
-        team.lane_of_first = 0;
         bool member = true;
         if (KIND == WARP || KIND == CHUNK) {
             const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, per_warp = 32 / team.size;
             const int in_warp = lane / team.size;
-            team.lane_of_first = in_warp * team.size;
-            team.rank = lane - team.lane_of_first;
-            team.lanes = (0xffffffffu >> (32 - team.size)) << team.lane_of_first;
+            team.rank = lane - in_warp * team.size;
+            team.lanes = (0xffffffffu >> (32 - team.size)) << (in_warp * team.size);
             in_block = warp * per_warp + in_warp;
             per_block = blockDim.x / 32 * per_warp;
             member = in_warp < per_warp;
@@ -189,7 +187,7 @@ struct RefinedSolve {
                 const int first = (t - sizes.end) * p;
 #pragma unroll 1
                 for (int i = team.rank; i < p; i += team.size) {
-                    record[first + i] = x[i] - substitution.taken[first + i];
+                    record[first + i] = x[i] - substitution.taken_off(t)[i];
                 }
                 team.sync();
             } else {
@@ -222,22 +220,19 @@ struct RefinedSolve {
 
     // Solves R x = v, once v is there, by Substitution::backward, or by the same chunk by chunk.
     template <class Emit, class After>
-    __device__ double backward(int probe, Emit emit, After after) const {
+    __device__ void backward(int probe, Emit emit, After after) const {
         if constexpr (KIND == CHUNK) {
-            double squares = 0;
             if (context.leads()) {
-                of_separators(
-                    [&](Separators<KIND> &system) { squares = system.backward(probe, emit); });
+                of_separators([&](Separators<KIND> &system) { system.backward(probe, emit); });
             }
             context.sync();
             const RecordLayout layout(context.sizes, context.plan.chunks);
             const double *solution =
                 workspace() + context.plan.chunks * layout.values + layout.unknowns;
-            return squares + substitution.backward_chunk(factor, substituted, solution,
-                                                         layout.unknowns, context.chunk, probe,
-                                                         emit, after);
+            substitution.backward_chunk(factor, substituted, solution, layout.unknowns,
+                                        context.chunk, probe, emit, after);
         } else {
-            return substitution.backward(factor, substituted, probe, emit, after);
+            substitution.backward(factor, substituted, probe, emit, after);
         }
     }
 

@@ -1,9 +1,9 @@
 // Substitution with the factor of team/banded.cuh: Rᵀ v = rhs forward in time, R x = v backward.
 //
 // Block rows of R come from global memory, each fetched while its neighbor is worked on, but for
-// teams that work in global memory anyway. The triangle of a block is solved by the lanes of the
-// team's first warp, each with an unknown, up to 32 at a time: they shuffle what is solved, since
-// every unknown waits for the one before it.
+// teams that work in global memory anyway. They have the inverse of their triangle, so that no
+// unknown waits for the one before it: a block is two products of a matrix and a vector. The sums
+// of a product are computed by the whole team, several threads side by side to a sum.
 
 #ifndef MECHANISTIC_SUBSTITUTION_CUH
 #define MECHANISTIC_SUBSTITUTION_CUH
@@ -16,9 +16,12 @@ struct Substitution {
     const Places places;
     const Team<KIND> team;
 
+    int parts = 1;  // threads to a sum
+
     double *rows;    // (2, block values): block rows of R, in the memory of the window
     double *corner;  // (c, c+1): the border's triangle of R
-    double *x;       // (P): right-hand sides
+    double *given;   // (2, P): the same blocks of v, going backward
+    double *x;       // (2, P): what is left of the right-hand sides
     double *solved;  // (2, w+1, P): the last blocks of the solutions, block t in slot t mod (w+1)
     double *border;  // (2, c): of the solutions, or what is left of the right-hand side
     double *taken;   // (w, P): what earlier blocks take off the right-hand sides of the next ones
@@ -30,10 +33,16 @@ struct Substitution {
           team(team),
           rows(banded.window),
           corner(banded.corner),
+          given(array(memory, layout.given)),
           x(array(memory, layout.x)),
           solved(array(memory, layout.solved)),
           border(array(memory, layout.border)),
-          taken(array(memory, layout.taken)) {}
+          taken(array(memory, layout.taken)) {
+        while (parts < MOST_PARTS && 2 * parts * sizes.block <= team.size &&
+               team.size % (2 * parts) == 0) {
+            parts *= 2;
+        }
+    }
 
     // Returns block row t of R, once it is there.
     __device__ const double *block_row(const double *factor, int t) const {
@@ -42,23 +51,30 @@ struct Substitution {
     }
     __device__ double *solution(int vector, int t) const {
         const int slots = sizes.bandwidth + 1;
-        return solved + (vector * slots + t % slots) * sizes.block;
+        return solved + (vector * slots + sizes.slot(t)) * sizes.block;
+    }
+    // Returns what earlier blocks take off the right-hand side of block t, which is after them.
+    __device__ double *taken_off(int t) const {
+        return taken + (sizes.bandwidth == 1 ? 0 : t % 2 * sizes.block);
     }
 
-    // Begins to load block row t of R.
-    __device__ void fetch(const double *factor, int t) const {
-        if (KIND == GLOBAL) {
-            return;
-        }
-        constexpr int together = 2;
-        const int values = places.block_values(sizes.block);
-        const double *source = factor + int64_t(t) * values;
-        double *target = rows + t % 2 * values;
+    // Begins to load block row t of R and, going backward, the block of v.
+    __device__ void fetch(const double *factor, int t, const double *substituted = nullptr) const {
+        if constexpr (KIND != GLOBAL) {
+            constexpr int together = 2;
+            const int p = sizes.block, values = places.block_values(p);
+            const double *source = factor + int64_t(t) * values;
+            double *target = rows + t % 2 * values;
 #pragma unroll 4
-        for (int index = team.rank * together; index < values; index += team.size * together) {
-            __pipeline_memcpy_async(target + index, source + index, 16);
+            for (int index = team.rank * together; index < values; index += team.size * together) {
+                __pipeline_memcpy_async(target + index, source + index, 16);
+            }
+#pragma unroll 1
+            for (int i = team.rank; substituted && i < p; i += team.size) {
+                __pipeline_memcpy_async(given + t % 2 * p + i, substituted + int64_t(t) * p + i, 8);
+            }
+            __pipeline_commit();
         }
-        __pipeline_commit();
     }
 
     // Waits for the block row fetched before the last, or for all.
@@ -98,71 +114,43 @@ struct Substitution {
     __device__ void forward(const double *factor, int t, double *substituted) const {
         const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, pitch = places.kept;
         const double *a = block_row(factor, t);
+        const double *taken = taken_off(t);
         double *v = solution(0, t);
-        const int lanes = min(team.size, 32);
-#pragma unroll 1
-        for (int start = 0; team.rank < lanes && start < p; start += lanes) {
-            const int i = start + team.rank, end = min(p, start + lanes);
-            const bool exists = i < end;
-            const double *column = a + q + i;
-            double value = 0, reciprocal = 0;
-            if (exists) {
-                value = x[i] - taken[i];
-                reciprocal = column[i * pitch];
+        sums<1>(
+            p,
+            [&](int i, int part, double (&sum)[1]) {
 #pragma unroll 4
-                for (int row = 0; row < start; ++row) {
-                    value = fma(-column[row * pitch], v[row], value);
+                for (int k = part; k <= i; k += parts) {
+                    sum[0] = fma(a[k * pitch + q + i], x[k] - taken[k], sum[0]);
                 }
-            }
-            value *= reciprocal;
-#pragma unroll 1
-            for (int row = start; row < end; row += TOGETHER) {
-                // Lanes that have their unknown take nothing more: a branch costs more than zeros.
-                double factors[TOGETHER];
-#pragma unroll
-                for (int k = 0; k < TOGETHER; ++k) {
-                    const double entry = exists && i > row + k ? column[(row + k) * pitch] : 0.0;
-                    factors[k] = -entry * reciprocal;
-                }
-#pragma unroll
-                for (int k = 0; k < TOGETHER; ++k) {
-                    value = fma(factors[k], team.from(value, row - start + k), value);
-                }
-            }
-            if (exists) {
-                v[i] = value;
-            }
-            team.sync_warp();
-        }
+            },
+            [&](int i, const double (&sum)[1]) {
+                v[i] = sum[0];
+                substituted[int64_t(t) * p + i] = sum[0];
+            });
         team.sync();
-#pragma unroll 1
-        for (int i = team.rank; i < p; i += team.size) {
-            substituted[int64_t(t) * p + i] = v[i];
-            const double outermost = along(a, i, v, sizes.by_derivatives.multiple(i));
-            if (w == 2) {
-                taken[i] = taken[p + i] + along(a, q + p + i, v, 0);
-                taken[p + i] = outermost;
-            } else {
-                taken[i] = outermost;
-            }
-        }
-#pragma unroll 1
-        for (int i = team.rank; i < sizes.border; i += team.size) {
-            border[i] -= along(a, places.border + i, v, 0);
-        }
-    }
-
-    // Returns Σ_m a(m, place) v(m) over the rows m ≥ first.
-    __device__ double along(const double *a, int place, const double *v, int first) const {
-        double sum = 0;
-        const double *column = a + place;
+        // These are the columns of block t+w, then those of block t+1 if that is another, and the
+        // border.
+        sums<1>(
+            w * p + sizes.border,
+            [&](int column, int part, double (&sum)[1]) {
+                const int first = column < p ? sizes.by_derivatives.multiple(column) : 0;
+                const int place = column < p ? column : q + p + column - p;
+                const double *entries = a + place;
 #pragma unroll 4
-        for (int m = 0; m < sizes.block; ++m, column += places.kept) {
-            if (m >= first) {
-                sum = fma(*column, v[m], sum);
-            }
-        }
-        return sum;
+                for (int m = first + part; m < p; m += parts) {
+                    sum[0] = fma(entries[m * pitch], v[m], sum[0]);
+                }
+            },
+            [&](int column, const double (&sum)[1]) {
+                if (column < p) {
+                    taken_off(t + w)[column] = sum[0];
+                } else if (column < w * p) {
+                    taken_off(t + 1)[column - p] += sum[0];
+                } else {
+                    border[column - w * p] -= sum[0];
+                }
+            });
     }
 
     // Solves the border's part of Rᵀ v = rhs, whose right-hand side is in `border`; v goes to
@@ -185,36 +173,32 @@ struct Substitution {
         }
     }
 
-    // Solves R x = v for v of `substituted`, from the last block to the first. emit(t, i, value)
-    // gets the solution, the border as block n; after(t) is called once a block is complete.
-    //
-    // With a probe, solves R x = e_probe at the same time and returns this thread's share of
-    // Σ_{j,i} (R_ji x_i)².
+    // Solves R x = v for v of `substituted`, from the last block to the first. With a probe, it
+    // solves R x = e_probe at the same time. emit(t, i, value, of_probe) gets the solutions, the
+    // border as block n, without a probe zero for the second; after(t) is called once a block is
+    // complete.
     template <class Emit, class After>
-    __device__ double backward(const double *factor, const double *substituted, int probe,
-                               Emit emit, After after) const {
-        double squares = 0;
-        fetch(factor, sizes.end - 1);
+    __device__ void backward(const double *factor, const double *substituted, int probe, Emit emit,
+                             After after) const {
+        fetch(factor, sizes.end - 1, substituted);
 #pragma unroll 1
         for (int i = team.rank; i < 2 * (sizes.bandwidth + 1) * sizes.block; i += team.size) {
             solved[i] = 0;
         }
-        backward_border(substituted, probe, squares, emit);
-        backward_blocks(factor, substituted, probe, squares, emit, after);
-        return squares;
+        backward_border(substituted, probe, emit);
+        backward_blocks(factor, substituted, probe, emit, after);
     }
 
     // Solves R x = v within a chunk, given what it is coupled with: the border, and `solution` (2,
     // unknowns) of the separators, where the separator before the chunk and the one after have the
     // given places.
     template <class Emit, class After>
-    __device__ double backward_chunk(const double *factor, const double *substituted,
-                                     const double *solution, int unknowns, int chunk, int probe,
-                                     Emit emit, After after) const {
+    __device__ void backward_chunk(const double *factor, const double *substituted,
+                                   const double *solution, int unknowns, int chunk, int probe,
+                                   Emit emit, After after) const {
         const int s = sizes.spikes, p = sizes.block, vectors = probe < 0 ? 1 : 2;
         const int of_border = unknowns - (sizes.border - s);
-        double squares = 0;
-        fetch(factor, sizes.end - 1);
+        fetch(factor, sizes.end - 1, substituted);
 #pragma unroll 1
         for (int vector = 0; vector < vectors; ++vector, solution += unknowns) {
 #pragma unroll 1
@@ -229,40 +213,63 @@ struct Substitution {
                 border[vector * sizes.border + s + i] = solution[of_border + i];
             }
         }
-        backward_blocks(factor, substituted, probe, squares, emit, after);
-        return squares;
+        backward_blocks(factor, substituted, probe, emit, after);
     }
 
   private:
-    // Number of rows whose entries are loaded before the first of them is used.
-    static constexpr int TOGETHER = 8;
+    // The most threads to a sum. Teams within a warp have no more threads than sums.
+    static constexpr int MOST_PARTS = KIND == BLOCK || KIND == GLOBAL ? 8 : 1;
+
+    // Computes `count` sums: add(i, part, sum) adds the terms part, part + parts, … of sum i, and
+    // put(i, sum) takes the whole.
+    template <int VECTORS, class Add, class Put>
+    __device__ void sums(int count, Add add, Put put) const {
+        const int part = team.rank & (parts - 1);
+#pragma unroll 1
+        for (int first = 0; first < count; first += team.size / parts) {
+            const int i = first + team.rank / parts;
+            double sum[VECTORS] = {};
+            if (i < count) {
+                add(i, part, sum);
+            }
+#pragma unroll 1
+            for (int other = 1; MOST_PARTS > 1 && other < parts; other *= 2) {
+#pragma unroll
+                for (double &value : sum) {
+                    value += __shfl_xor_sync(0xffffffffu, value, other);
+                }
+            }
+            if (i < count && part == 0) {
+                put(i, sum);
+            }
+        }
+    }
 
     template <class Emit, class After>
     __device__ void backward_blocks(const double *factor, const double *substituted, int probe,
-                                    double &squares, Emit &emit, After &after) const {
+                                    Emit &emit, After &after) const {
         const int p = sizes.block;
 #pragma unroll 1
         for (int t = sizes.end - 1; t >= sizes.first; --t) {
             if (t > sizes.first) {
-                fetch(factor, t - 1);
+                fetch(factor, t - 1, substituted);
             }
             arrive(t == sizes.first);
             if (probe < 0) {
-                backward_block<1>(factor, t, substituted, probe, squares);
+                backward_block<1>(factor, t, substituted, probe);
             } else {
-                backward_block<2>(factor, t, substituted, probe, squares);
+                backward_block<2>(factor, t, substituted, probe);
             }
 #pragma unroll 1
             for (int i = team.rank; i < p; i += team.size) {
-                emit(t, i, solution(0, t)[i]);
+                emit(t, i, solution(0, t)[i], probe < 0 ? 0.0 : solution(1, t)[i]);
             }
             after(t);
         }
     }
 
     template <class Emit>
-    __device__ void backward_border(const double *substituted, int probe, double &squares,
-                                    Emit &emit) const {
+    __device__ void backward_border(const double *substituted, int probe, Emit &emit) const {
         const int c = sizes.border, before = sizes.blocks * sizes.block,
                   vectors = probe < 0 ? 1 : 2;
 #pragma unroll 1
@@ -273,124 +280,86 @@ struct Substitution {
         team.sync();
 #pragma unroll 1
         for (int row = c - 1; row >= 0; --row) {
+            const double reciprocal = corner[row * (c + 1) + row];
 #pragma unroll 1
             for (int i = team.rank; i < vectors * c; i += team.size) {
                 const int vector = i >= c, m = i - vector * c;
                 if (m < row) {
-                    const double term = corner[m * (c + 1) + row] *
-                                        (border[vector * c + row] * corner[row * (c + 1) + row]);
-                    border[i] -= term;
-                    squares += vector ? term * term : 0.0;
+                    border[i] -=
+                        corner[m * (c + 1) + row] * (border[vector * c + row] * reciprocal);
                 }
             }
             team.sync();
 #pragma unroll 1
             for (int vector = team.rank; vector < vectors; vector += team.size) {
-                const double sum = border[vector * c + row];
-                squares += vector ? sum * sum : 0.0;
-                border[vector * c + row] = sum * corner[row * (c + 1) + row];
-                if (!vector) {
-                    emit(sizes.blocks, row, border[row]);
-                }
+                border[vector * c + row] *= reciprocal;
             }
             team.sync();
+        }
+#pragma unroll 1
+        for (int i = team.rank; i < c; i += team.size) {
+            emit(sizes.blocks, i, border[i], border[c + i]);
         }
     }
 
     // Solves block t of R x = v, and, for two vectors, of the probe's system.
     template <int VECTORS>
     __device__ void backward_block(const double *factor, int t, const double *substituted,
-                                   int probe, double &squares) const {
+                                   int probe) const {
         const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, c = sizes.border;
         const int pitch = places.kept;
         const double *a = block_row(factor, t);
-        double *x = solution(0, t);
-        const int probes = solution(1, t) - x;  // from a vector to the probe's
-        const int lanes = min(team.size, 32);
-        double left[VECTORS];  // what is left of this thread's right-hand side
-        // Subtracts R's entry times a value.
-        auto take = [&](double entry, const double *value, int to_probe) {
+        const double *v =
+            KIND == GLOBAL ? substituted + int64_t(t) * p : given + t % 2 * sizes.block;
+        // From a solution to that of the probe.
+        const int64_t to_probe = solution(1, t) - solution(0, t);
+        auto take = [](double (&sum)[VECTORS], double entry, const double *value, int64_t ahead) {
 #pragma unroll
             for (int vector = 0; vector < VECTORS; ++vector) {
-                const double term = entry * value[vector * to_probe];
-                left[vector] -= term;
-                if (vector == 1) {
-                    squares = fma(term, term, squares);
-                }
+                sum[vector] = fma(entry, value[vector * ahead], sum[vector]);
             }
         };
-#pragma unroll 1
-        for (int start = (p - 1) / lanes * lanes; team.rank < lanes && start >= 0; start -= lanes) {
-            const int i = start + team.rank, last = min(p, start + lanes) - 1;
-            const bool exists = i <= last;
-            const double *row = a + i * pitch;
-            double reciprocal = 0, value[VECTORS] = {};
-#pragma unroll
-            for (int vector = 0; vector < VECTORS; ++vector) {
-                left[vector] = 0;
-            }
-            if (exists) {
-                reciprocal = row[q + i];
-                left[0] = substituted[int64_t(t) * p + i];
-                if (VECTORS == 2) {
-                    left[VECTORS - 1] = t * p + i == probe;
-                }
-                const double *outermost = solution(0, t + w);
+        sums<VECTORS>(
+            p,
+            [&](int i, int part, double (&sum)[VECTORS]) {
+                const double *row = a + i * pitch, *outermost = solution(0, t + w);
                 const int end = sizes.by_derivatives.multiple(i) + q;
 #pragma unroll 4
-                for (int k = 0; k < p; ++k) {
-                    if (k < end) {
-                        take(row[k], outermost + k, probes);
-                    }
+                for (int k = part; k < end; k += parts) {
+                    take(sum, row[k], outermost + k, to_probe);
                 }
                 const double *next = solution(0, t + 1);
 #pragma unroll 1
-                for (int k = 0; w == 2 && k < p; ++k) {
-                    take(row[q + p + k], next + k, probes);
+                for (int k = part; w == 2 && k < p; k += parts) {
+                    take(sum, row[q + p + k], next + k, to_probe);
                 }
 #pragma unroll 1
-                for (int k = 0; k < c; ++k) {
-                    take(row[places.border + k], border + k, c);
+                for (int k = part; k < c; k += parts) {
+                    take(sum, row[places.border + k], border + k, c);
                 }
-#pragma unroll 4
-                for (int k = last + 1; k < p; ++k) {
-                    take(row[q + k], x + k, probes);
-                }
-            }
-#pragma unroll
-            for (int vector = 0; vector < VECTORS; ++vector) {
-                value[vector] = left[vector] * reciprocal;
-            }
-#pragma unroll 1
-            for (int top = last; top >= start; top -= TOGETHER) {
-                double entries[TOGETHER];
-#pragma unroll
-                for (int k = 0; k < TOGETHER; ++k) {
-                    entries[k] = i < top - k && top - k >= start ? row[q + top - k] : 0.0;
-                }
-#pragma unroll
-                for (int k = 0; k < TOGETHER; ++k) {
-#pragma unroll
-                    for (int vector = 0; vector < VECTORS; ++vector) {
-                        const double solved = team.from(value[vector], top - start - k);
-                        value[vector] = fma(-entries[k] * reciprocal, solved, value[vector]);
-                        if (vector == 1) {
-                            const double term = entries[k] * solved;
-                            left[vector] -= term;
-                            squares = fma(term, term, squares);
-                        }
-                    }
-                }
-            }
-            if (exists) {
-                x[i] = value[0];
+            },
+            [&](int i, const double (&sum)[VECTORS]) {
+                x[i] = v[i] - sum[0];
                 if (VECTORS == 2) {
-                    squares = fma(left[VECTORS - 1], left[VECTORS - 1], squares);
-                    x[probes + i] = value[VECTORS - 1];
+                    x[p + i] = double(t * p + i == probe) - sum[VECTORS - 1];
                 }
-            }
-            team.sync_warp();
-        }
+            });
+        team.sync();
+        sums<VECTORS>(
+            p,
+            [&](int i, int part, double (&sum)[VECTORS]) {
+                const double *row = a + i * pitch + q;
+#pragma unroll 4
+                for (int k = i + part; k < p; k += parts) {
+                    take(sum, row[k], x + k, p);
+                }
+            },
+            [&](int i, const double (&sum)[VECTORS]) {
+#pragma unroll
+                for (int vector = 0; vector < VECTORS; ++vector) {
+                    solution(vector, t)[i] = sum[vector];
+                }
+            });
         team.sync();
     }
 };

@@ -89,7 +89,7 @@ __device__ void team_tangent(const TeamPlan &plan, const TeamTangent &tangents) 
             });
             solve.backward(
                 -1,
-                [&](int t, int i, double value) {
+                [&](int t, int i, double value, double) {
                     const int64_t unknown = int64_t(t) * p + i;
                     if (step > 0) {
                         value += direction[unknown];

@@ -39,7 +39,7 @@ struct Tangent {
           triple_tangent(array(memory, tangents.layout.triple_tangent)),
           coefficients(array(memory, tangents.layout.coefficients)) {}
 
-    __device__ double *point(int t) const { return z + t % (sizes.bandwidth + 1) * sizes.block; }
+    __device__ double *point(int t) const { return z + sizes.slot(t) * sizes.block; }
 
     __device__ void load(int t) const {
 #pragma unroll 1

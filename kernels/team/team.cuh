@@ -16,17 +16,21 @@ enum Kind {
     CHUNK    // team within a warp, working in shared memory on a chunk of the block's system
 };
 
-// The most threads of a block of warp kernels, and of a block of the other kernels.
+// The most threads of a block of warp kernels, and of a block of the other kernels. With registers
+// for so many threads of block kernels, a multiprocessor holds three of their usual blocks of 128.
 constexpr int WARP_BLOCK = 128;
 constexpr int MOST_BLOCK = 256;
+constexpr int SHARED_BLOCK = 384;
+constexpr int most_threads(Kind kind) {
+    return kind == WARP ? WARP_BLOCK : kind == BLOCK ? SHARED_BLOCK : MOST_BLOCK;
+}
 
 // Makes instances of the kernel team_<operation> for each kind of team. They compute in double
 // precision. Operations on the factor of a solve without chunks have no instance for chunks.
-#define TEAM_INSTANCE(operation, Parameters, KIND, kind)                                    \
-    extern "C" __global__ void __launch_bounds__(KIND == WARP ? WARP_BLOCK : MOST_BLOCK, 1) \
-        team_##operation##_##kind(const __grid_constant__ TeamPlan plan,                    \
-                                  const __grid_constant__ Parameters parameters) {          \
-        team_##operation<KIND>(plan, parameters);                                           \
+#define TEAM_INSTANCE(operation, Parameters, KIND, kind)                                           \
+    extern "C" __global__ void __launch_bounds__(most_threads(KIND), 1) team_##operation##_##kind( \
+        const __grid_constant__ TeamPlan plan, const __grid_constant__ Parameters parameters) {    \
+        team_##operation<KIND>(plan, parameters);                                                  \
     }
 #define TEAM_WHOLE_INSTANCES(operation, Parameters)    \
     TEAM_INSTANCE(operation, Parameters, WARP, warp)   \
@@ -40,8 +44,7 @@ template <Kind KIND>
 struct Team {
     int rank;
     int size;
-    unsigned lanes;     // of the warp that belong to the team
-    int lane_of_first;  // of the thread of rank 0
+    unsigned lanes;  // of the warp that belong to the team
 
     // Waits for the team and makes its writes visible to it.
     __device__ void sync() const {
@@ -50,25 +53,6 @@ struct Team {
         } else {
             __syncthreads();
         }
-    }
-
-    // Waits for those threads of the team that are in the calling warp.
-    __device__ void sync_warp() const {
-        if (KIND == WARP || KIND == CHUNK) {
-            __syncwarp(lanes);
-        } else {
-            __syncwarp();
-        }
-    }
-
-    // Returns the value that the thread of this rank has, among those of the first warp, all of
-    // which call this; any of them for a rank that is not there.
-    __device__ double from(double value, int rank) const {
-        if (KIND == WARP || KIND == CHUNK) {
-            const unsigned there = min(unsigned(rank), unsigned(size - 1));
-            return __shfl_sync(lanes, value, lane_of_first + there);
-        }
-        return __shfl_sync(0xffffffffu, value, rank);
     }
 };
 

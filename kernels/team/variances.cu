@@ -21,15 +21,13 @@ struct Covariances {
     const Places &places;
     const Team<KIND> team;
     const int known, pitch;  // columns of Σ': w·P + c
-    const int own_pitch;
     const Divisor by_known;
 
     // Memory of the team.
     double *window;   // (w·P + c, pitch): Σ', block t+d in slot (t+d) mod w, then the border
     double *coupled;  // (P, pitch): F
     double *across;   // (P, pitch): X
-    double *
-        inverse;  // (max(P, c), own pitch): of a triangle on R's diagonal; below it nothing is read
+    double *inverse;  // (c, c+1): of the border's triangle of R; below it nothing is read
 
     __device__ Covariances(const Sizes &sizes, const Places &places, Team<KIND> team, char *memory,
                            const CovariancesLayout &layout)
@@ -38,7 +36,6 @@ struct Covariances {
           team(team),
           known(sizes.bandwidth * sizes.block + sizes.border),
           pitch(known | 1),
-          own_pitch(max(sizes.block, sizes.border) | 1),
           by_known(known),
           window(array(memory, layout.window)),
           coupled(array(memory, layout.coupled)),
@@ -57,13 +54,13 @@ struct Covariances {
         }
 #pragma unroll 1
         for (int column = team.rank; column < c; column += team.size) {
-            invert(corner, c, column);
+            invert(corner, column);
         }
         team.sync();
 #pragma unroll 1
         for (int index = team.rank; index < triangle(c); index += team.size) {
             const int column = triangle_column(index), row = index - triangle(column);
-            const double value = of_inverse(row, column, c);
+            const double value = of_inverse(inverse, c + 1, row, column, c);
             set(first + row, first + column, value);
             if (row == column && row < sizes.closing) {
                 emit(sizes.blocks, row, value);
@@ -78,20 +75,24 @@ struct Covariances {
         const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth;
         const double *a = factor + int64_t(t) * places.block_values(p);
         const int first = t % w * p;
-        // This computes F and the inverse of R_tt; each column is one thread's.
+        // This computes F from the inverse of R_tt, which the factor has; each column is one
+        // thread's.
 #pragma unroll 1
-        for (int column = team.rank; column < known + p; column += team.size) {
-            if (column >= known) {
-                invert(a + q, places.kept, column - known);
-                continue;
-            }
+        for (int column = team.rank; column < known; column += team.size) {
             const bool outermost = column >= first && column < first + p;
             const int k = column - (column >= w * p ? w * p : sizes.by_block.multiple(column));
             const int place = outermost ? k : column >= w * p ? places.border + k : q + p + k;
-            solve(a + q, places.kept, p, coupled + column, pitch, [&](int i) {
-                const bool zero = outermost && k >= sizes.by_derivatives.multiple(i) + q;
-                return zero ? 0.0 : a[i * places.kept + place];
-            });
+            // Row m has this place if its group reaches that far.
+            const int reaching = outermost ? sizes.by_derivatives.multiple(k) : 0;
+#pragma unroll 1
+            for (int i = 0; i < p; ++i) {
+                double sum = 0;
+#pragma unroll 4
+                for (int m = max(i, reaching); m < p; ++m) {
+                    sum = fma(a[i * places.kept + q + m], a[m * places.kept + place], sum);
+                }
+                coupled[i * pitch + column] = sum;
+            }
         }
         team.sync();
 
@@ -110,7 +111,7 @@ struct Covariances {
 #pragma unroll 1
         for (int index = team.rank; index < triangle(p); index += team.size) {
             const int column = triangle_column(index), row = index - triangle(column);
-            double sum = of_inverse(row, column, p);
+            double sum = of_inverse(a + q, places.kept, row, column, p);
 #pragma unroll 4
             for (int m = 0; m < known; ++m) {
                 sum = fma(-across[row * pitch + m], coupled[column * pitch + m], sum);
@@ -137,33 +138,29 @@ struct Covariances {
         window[column * pitch + row] = value;
     }
 
-    // Solves R x = rhs for the first `count` rows of a triangle, whose diagonal holds reciprocals.
-    template <class Given>
-    __device__ static void solve(const double *r, int stride, int count, double *x, int pitch,
-                                 Given given) {
+    // Computes a column of the inverse of the border's triangle, whose diagonal holds reciprocals.
+    __device__ void invert(const double *r, int column) const {
+        const int c = sizes.border;
+        double *x = inverse + column;
 #pragma unroll 1
-        for (int i = count - 1; i >= 0; --i) {
-            double left = given(i);
+        for (int i = column; i >= 0; --i) {
+            double left = i == column;
 #pragma unroll 4
-            for (int m = i + 1; m < count; ++m) {
-                left = fma(-r[i * stride + m], x[m * pitch], left);
+            for (int m = i + 1; m <= column; ++m) {
+                left = fma(-r[i * c + m], x[m * (c + 1)], left);
             }
-            x[i * pitch] = left * r[i * stride + i];
+            x[i * (c + 1)] = left * r[i * c + i];
         }
     }
 
-    // Computes a column of the inverse of a triangle.
-    __device__ void invert(const double *r, int stride, int column) const {
-        solve(r, stride, column + 1, inverse + column, own_pitch,
-              [&](int i) { return i == column ? 1.0 : 0.0; });
-    }
-
-    // Returns the entry of R⁻¹R⁻ᵀ at row <= column, for a triangle with `count` rows.
-    __device__ double of_inverse(int row, int column, int count) const {
+    // Returns the entry of R⁻¹R⁻ᵀ at row <= column, given the inverse of a triangle of `count`
+    // rows.
+    __device__ static double of_inverse(const double *inverse, int pitch, int row, int column,
+                                        int count) {
         double sum = 0;
 #pragma unroll 4
         for (int m = column; m < count; ++m) {
-            sum = fma(inverse[row * own_pitch + m], inverse[column * own_pitch + m], sum);
+            sum = fma(inverse[row * pitch + m], inverse[column * pitch + m], sum);
         }
         return sum;
     }

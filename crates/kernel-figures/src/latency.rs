@@ -1,8 +1,9 @@
 //! How long instructions take: the constants of the estimates, in cycles unless said otherwise.
 //!
 //! Nothing here was measured by this project: all of it is to be calibrated once a card has run
-//! the measuring program of crates/gpu-bench. The latencies of B200's global memory, of local memory
-//! and of barriers are guesses, as their comments say; the others are published. Sources:
+//! the measuring program of crates/gpu-bench. The latencies of B200's global memory, of local memory,
+//! of barriers and of the FP64 tensor cores are guesses, as their comments say; the others are
+//! published. Sources:
 //!
 //! * \[V\] Jia, Maggioni, Staiger and Scarpazza, "Dissecting the NVIDIA Volta GPU architecture via
 //!   microbenchmarking", arXiv:1804.06826: instructions, constant cache.
@@ -14,6 +15,8 @@
 //!   the nearer half of L2. Its global memory is taken to be as far behind L2 as that of an H100.
 //! * \[G\] CUDA C++ programming guide, throughput of native arithmetic instructions, results per
 //!   cycle and multiprocessor.
+//! * \[T\] NVIDIA's data sheets of A100, H100 and B200: peak rates of the FP64 tensor cores, twice
+//!   those of the other FP64 units on the first two and the same on B200.
 //!
 //! Latencies that the assembler knows need no constant: they are in the stall counts of the code.
 
@@ -81,6 +84,8 @@ pub struct Latencies {
     /// Cycles for which a warp's instruction occupies each [`Unit`]; for memory, one of 4 bytes a
     /// lane \[G\].
     pub occupied: [f64; Unit::COUNT],
+    /// Cycles for which a product of FP64 tensor cores, 8 × 8 × 4, occupies its unit \[T\].
+    pub tensor: f64,
 }
 
 /// Result of a load from shared memory \[H\]: 29.0 on A100 and H100.
@@ -95,6 +100,9 @@ const SHUFFLE: f64 = 22.0;
 const CONSTANT: f64 = 27.0;
 /// Result of a conversion, a reciprocal or a root \[V\]; of anything else whose latency varies.
 const SPECIAL: f64 = 14.0;
+/// Result of a product of FP64 tensor cores, beyond the cycles that it occupies them: as a load from
+/// shared memory, for want of a source.
+const TENSOR: f64 = 29.0;
 /// Between the arrival of a block's last warp at a barrier and the next instruction: as a load from
 /// shared memory, for want of a source.
 pub const BARRIER: f64 = 29.0;
@@ -102,10 +110,10 @@ pub const BARRIER: f64 = 29.0;
 impl Latencies {
     /// Returns the constants of a device of compute capability 8.0, 9.0 or 10.0.
     pub fn of(device: &Device) -> Self {
-        let (l2, global, single) = match device.compute_capability.0 {
-            8 => (261.5, 466.3, 64.0),
-            9 => (263.0, 478.8, 128.0),
-            _ => (295.0, 295.0 + (478.8 - 263.0), 128.0),
+        let (l2, global, single, of_tensor) = match device.compute_capability.0 {
+            8 => (261.5, 466.3, 64.0, 2.0),
+            9 => (263.0, 478.8, 128.0, 2.0),
+            _ => (295.0, 295.0 + (478.8 - 263.0), 128.0, 1.0),
         };
         let clock = 1e3 * f64::from(device.clock_khz);
         let double = (device.f64_peak / 2.0 / clock / f64::from(device.multiprocessors)).round();
@@ -116,6 +124,8 @@ impl Latencies {
             l2,
             global,
             occupied: [quarter(64.0), quarter(single), quarter(double), quarter(16.0), 1.0, 1.0],
+            // 256 multiply-adds, those of 8 instructions of the other FP64 units.
+            tensor: 8.0 * quarter(double) / of_tensor,
         }
     }
 
@@ -130,6 +140,7 @@ impl Latencies {
             () if is(&["LDL"]) => LOCAL,
             () if is(&["SHFL"]) => SHUFFLE,
             () if is(&["LDC", "S2R"]) => CONSTANT,
+            () if is(&["DMMA"]) => self.tensor + TENSOR,
             () => SPECIAL,
         }
     }

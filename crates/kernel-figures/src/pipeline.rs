@@ -129,6 +129,9 @@ impl Scheduler<'_> {
 
     fn occupied(&self, unit: Unit, instruction: &Instruction) -> f64 {
         let cycles = self.latencies.occupied[unit as usize];
+        if instruction.is_any(&["DMMA"]) {
+            return self.latencies.tensor;
+        }
         if unit != Unit::Memory {
             return cycles;
         }

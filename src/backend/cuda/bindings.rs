@@ -293,12 +293,12 @@ pub struct RowsLayout {
 #[derive(Debug, Copy, Clone, Default)]
 pub struct BandLayout {
     pub window: u32,
-    pub reciprocals: u32,
     pub pivots: u32,
     pub wholes: u32,
     pub panel: u32,
     pub corner: u32,
     pub corner_wholes: u32,
+    pub given: u32,
     pub x: u32,
     pub solved: u32,
     pub border: u32,
@@ -413,7 +413,7 @@ pub struct TeamPlan {
     pub iterate: *mut f64,
     /// (teams, unknowns): R⁻ᵀ of a right-hand side
     pub substituted: *mut f64,
-    /// (teams, unknowns): adjoint, tangent or M⁻¹q; not in the forward solve
+    /// (teams, unknowns): adjoint, tangent or M⁻¹q; in the forward solve the diagonal of M
     pub direction: *mut f64,
     /// (teams, unknowns), of the tangent kernels only
     pub tangent_rhs: *mut f64,

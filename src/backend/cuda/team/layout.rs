@@ -53,13 +53,13 @@ impl Band {
         let (p, w, c) = (self.block, self.bandwidth, self.border);
         BandLayout {
             window: arena.take(self.window_values()),
-            reciprocals: arena.take(p),
             pivots: arena.take(p),
             wholes: arena.take(p),
             panel: arena.take(MOST_ROWS * MOST_ROWS),
             corner: arena.take(c * (c + 1)),
             corner_wholes: arena.take(c),
-            x: arena.take(p),
+            given: arena.take(2 * p),
+            x: arena.take(2 * p),
             solved: arena.take(2 * (w + 1) * p),
             border: arena.take(2 * c),
             taken: arena.take(w * p),
@@ -134,14 +134,14 @@ impl Plan {
         let (mut layout, common) = self.common();
         let (p, c) = (self.block(), self.border);
         let known = self.bandwidth() * p + c;
-        let (pitch, own) = (known | 1, p.max(c));
+        let pitch = known | 1;
         let mut arena = Arena::default();
         layout.notes = arena.take(2 * self.team_threads);
         let covariances = CovariancesLayout {
             window: arena.take(known * pitch),
             coupled: arena.take(p * pitch),
             across: arena.take(p * pitch),
-            inverse: arena.take(own * (own | 1)),
+            inverse: arena.take(c * (c + 1)),
         };
         (self.memory(layout, common, arena), covariances)
     }

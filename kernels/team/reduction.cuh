@@ -1,0 +1,244 @@
+// What is left of M in a block row of the matrix of team/banded.cuh: M, less what the block rows
+// before subtract from it.
+
+#ifndef MECHANISTIC_REDUCTION_CUH
+#define MECHANISTIC_REDUCTION_CUH
+
+#include "team/strips.cuh"
+
+template <Kind KIND>
+struct Reduction {
+    const Sizes &sizes;
+    const Places &places;
+    const Team<KIND> &team;
+    double *wholes;  // (P): diagonal of M
+
+    // Computes all strips, whose part of M that is not the equations' is there. Tensor cores are
+    // for whole warps.
+    template <class Of, class Source>
+    __device__ void all(const BlockRows &blocks, const Source &rows) const {
+        if constexpr (KIND == BLOCK || KIND == GLOBAL) {
+            by_tiles(blocks, rows);
+        } else {
+            by_columns<Of>(blocks, rows);
+        }
+    }
+
+  private:
+    // Calls work(strip, place) for the places that the strips from number `from` on have, strip by
+    // strip, the threads of the team side by side.
+    template <class Of, class Work>
+    __device__ void for_places(int from, Work work) const {
+        const int q = sizes.derivatives;
+        const int tasks = (sizes.states * Of::of_group(q) - from) * places.width;
+#pragma unroll 1
+        for (int task = team.rank; task < tasks; task += team.size) {
+            const int number = places.by_width.quotient(task);
+            const int place = task - number * places.width;
+            const Strip strip = Of::get(sizes, from + number);
+            if (place < strip.first + q || place >= q + strip.row) {
+                work(strip, place);
+            }
+        }
+    }
+
+    // Computes all strips: M, less what the block rows before subtract. A thread has whole columns
+    // of a strip, so that lanes read side by side, or all the same.
+    template <class Of, class Source>
+    __device__ void by_columns(const BlockRows &blocks, const Source &rows) const {
+        constexpr int ROWS = Of::ROWS;
+        const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, pitch = places.pitch;
+        for_places<Of>(0, [&](const Strip &strip, int place) {
+            const int first = strip.first, row = strip.row;
+            double *a = blocks.now + row * pitch;
+            const bool outermost = place < first + q, beyond = place >= q + p;
+            const bool next = beyond && place < places.border;
+            const int column = outermost || beyond ? -1 : place - q;
+            double sum[ROWS] = {};
+            if constexpr (Source::EQUATIONS) {
+                add_equations<ROWS>(sum, first, row - first, column, place, rows);
+            }
+            const bool begun = place >= first && column < first + q;
+#pragma unroll
+            for (int i = 0; i < ROWS; ++i) {
+                if (begun && i < strip.count && (column < 0 || column >= row + i)) {
+                    sum[i] += a[i * pitch + place];
+                }
+                if (i < strip.count && column == row + i) {
+                    wholes[column] = sum[i];
+                }
+            }
+            // These are the places of the columns in the block rows before, and the first row that
+            // counts.
+            const int other = next ? place - q - p : column < 0 ? place : column;
+            int from = outermost ? p : first;
+            if (next || column >= 0) {
+                from = sizes.by_derivatives.multiple(other);
+            }
+            // The sum is Σ_m b(m, left + i) b(m, right) over the rows `from` ≤ m < p of a block row
+            // b; no thread with this strip begins before `least`, so that all are at the same row
+            // at the same time.
+            double removed[ROWS] = {};
+            auto remove = [&](const double *b, int left, int right, int least, int from) {
+                const double *rows = b + least * pitch;
+                add_products<ROWS>(removed, rows + left, pitch, rows + right, pitch, from - least,
+                                   p - least, strip.count);
+            };
+            if (w == 1 && blocks.last) {
+                remove(blocks.last, row, other, first, from);
+            }
+            if (w == 2 && blocks.last) {
+                remove(blocks.last, q + p + row, column < 0 ? other : q + p + column, 0,
+                       outermost || next ? from : 0);
+            }
+            if (blocks.before) {
+                remove(blocks.before, row, other, first, next ? p : from);
+            }
+#pragma unroll
+            for (int i = 0; i < ROWS; ++i) {
+                sum[i] -= removed[i];
+            }
+#pragma unroll
+            for (int i = 0; i < ROWS; ++i) {
+                if (i < strip.count) {
+                    a[i * pitch + place] = sum[i];
+                }
+            }
+        });
+    }
+
+    // Computes all strips by tiles: M, less what the block rows before subtract. The outermost
+    // columns are complete already.
+    template <class Source>
+    __device__ void by_tiles(const BlockRows &blocks, const Source &rows) const {
+        const int p = sizes.block, columns = places.width - sizes.derivatives;
+        const int warp = team.rank / 32, warps = team.size / 32;
+        int turn = 0;
+#pragma unroll 1
+        for (int top = 0; top < p; top += Tile::SIZE)
+#pragma unroll 1
+            for (int start = top; start < columns; start += Tile::SIZE) {
+                if (turn == warp) {
+                    tile(blocks, rows, top, start);
+                }
+                turn = turn + 1 == warps ? 0 : turn + 1;
+            }
+    }
+
+    // The same for the tile at row `top` and column `start`, counted from the first of R_tt on.
+    template <class Source>
+    __device__ void tile(const BlockRows &blocks, const Source &rows, int top, int start) const {
+        const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, pitch = places.pitch;
+        const int columns = places.width - q, lane = team.rank % 32, term = lane % Tile::TERMS;
+        const int i = top + lane / Tile::TERMS, j = start + lane / Tile::TERMS;
+
+        Tile whole;
+        const int given = sizes.equation_derivatives, all = sizes.equation_columns;
+        const int count = rows.problem.equations;
+        auto coefficient = [&](int column) {
+            const int state = sizes.by_derivatives.quotient(column), other = column - state * q;
+            return Operand{column < p && other < given ? state * given + other : -1, false};
+        };
+        const Operand left = coefficient(i);
+        const bool is_rhs = j == columns - 1;
+        const Operand right = {is_rhs ? 0 : coefficient(j).place, false};
+        const double *from = is_rhs ? rows.rhs : rows.coefficients;
+        const int stride = is_rhs ? 1 : all;
+#pragma unroll 2
+        for (int first = 0; first < count; first += Tile::TERMS) {
+            const int e = first + term;
+            const bool exists = e < count;
+            whole.add(exists ? left.get(rows.coefficients + e * all, 0) : 0.0,
+                      exists ? right.get(from + e * stride, 0) : 0.0);
+        }
+
+        Tile removed;
+        auto remove = [&](const double *b, Operand left, Operand right, int least) {
+#pragma unroll 4
+            for (int first = least; first < p; first += Tile::TERMS) {
+                const int m = min(first + term, p - 1);
+                const int end = first + term < p ? sizes.by_derivatives.multiple(m) + q : -1;
+                const double *row = b + m * pitch;
+                removed.add(end < 0 ? 0.0 : left.get(row, end),
+                            end < 0 ? 0.0 : right.get(row, end));
+            }
+        };
+        // These are the columns in the block rows before; no row before `least` reaches them.
+        const int least = sizes.by_derivatives.multiple(top);
+        const int beyond = j < columns ? q + j : -1;
+        const Operand outermost = {i < p ? i : -1, true};
+        if (w == 1 && blocks.last) {
+            remove(blocks.last, outermost, {j < p ? j : beyond, j < p}, least);
+        }
+        if (w == 2 && blocks.last) {
+            const bool next = j >= p && j < 2 * p;
+            remove(blocks.last, {i < p ? q + p + i : -1, false},
+                   {j < p  ? q + p + j
+                    : next ? j - p
+                           : beyond,
+                    next},
+                   0);
+        }
+        if (blocks.before) {
+            remove(blocks.before, outermost, {j < p ? j : j < 2 * p ? -1 : beyond, j < p}, least);
+        }
+
+        double *a = blocks.now + i * pitch + q;
+#pragma unroll
+        for (int k = 0; k < 2; ++k) {
+            const int column = start + 2 * term + k;
+            if (i < p && column >= i && column < columns) {
+                double sum = whole.sums[k] * rows.equation_weight;
+                if (column >= p || column < sizes.by_derivatives.multiple(i) + q) {
+                    sum += a[column];
+                }
+                if (column == i) {
+                    wholes[i] = sum;
+                }
+                sum -= removed.sums[k];
+                a[column] = sum;
+            }
+        }
+    }
+
+    // Adds the equations' share of M, or of the right-hand side, between rows j .. j + ROWS of the
+    // group that begins at `first`, and a column of R_tt, or another place.
+    template <int ROWS, class Source>
+    __device__ void add_equations(double (&sum)[ROWS], int first, int j, int column, int place,
+                                  const Source &rows) const {
+        const int given = sizes.equation_derivatives, all = sizes.equation_columns;
+        const int count = rows.problem.equations;
+        const double *left = rows.coefficients + sizes.by_derivatives.quotient(first) * given + j;
+        const double *right = rows.rhs;
+        if (column >= 0) {
+            const int state = sizes.by_derivatives.quotient(column);
+            const int other = column - state * sizes.derivatives;
+            if (other >= given) {
+                return;
+            }
+            right = rows.coefficients + state * given + other;
+        } else if (place != places.stored) {
+            return;
+        }
+        const int stride = column >= 0 ? all : 1;
+        if (j + ROWS <= given) {
+            add_products<ROWS>(sum, left, all, right, stride, 0, count, ROWS);
+        } else {
+            // The last of these rows have no coefficients.
+#pragma unroll
+            for (int i = 0; i < ROWS; ++i) {
+                double one[1] = {};
+                if (j + i < given) {
+                    add_products<1>(one, left + i, all, right, stride, 0, count, 1);
+                }
+                sum[i] = one[0];
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < ROWS; ++i) {
+            sum[i] *= rows.equation_weight;
+        }
+    }
+};
+
+#endif
