@@ -13,8 +13,9 @@
 // Row i of block row t of R is kept in w·P + Q + c places, whatever i: with g the group of i,
 //
 //   places 0 .. (g+1)·Q          outermost columns: R_{t,t+w} is zero beyond its row's group
-//          Q+i .. Q+P            columns i .. P of R_tt, or of its inverse once block t is
-//          eliminated Q+P .. Q+w·P          R_{t,t+1}, if w = 2 Q+w·P ..              border
+//          Q+i .. Q+P            columns i .. P of R_tt; once block t is eliminated, of its inverse
+//          Q+P .. Q+w·P          R_{t,t+1}, if w = 2
+//          Q+w·P ..              border
 //
 // so that the two triangular parts fill one rectangle; only what lies in a group below the diagonal
 // (places Q+gQ .. Q+i) is not used. In the team's window each row has one place more, for the
