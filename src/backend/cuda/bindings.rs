@@ -413,7 +413,8 @@ pub struct TeamPlan {
     pub iterate: *mut f64,
     /// (teams, unknowns): R⁻ᵀ of a right-hand side
     pub substituted: *mut f64,
-    /// (teams, unknowns): adjoint, tangent or M⁻¹q; in the forward solve the diagonal of M
+    /// (teams, unknowns): adjoint, tangent or M⁻¹q; in the forward solve the
+    /// diagonal of M
     pub direction: *mut f64,
     /// (teams, unknowns), of the tangent kernels only
     pub tangent_rhs: *mut f64,
