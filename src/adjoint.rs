@@ -75,8 +75,8 @@ impl<T: Real> Cotangent<'_, T> {
 
     /// Checks that there are `count` cotangents.
     pub(crate) fn check(&self, shape: &ProblemShape, count: usize) -> Result<()> {
-        let names = ["cotangent", "cotangent of epsilon"];
-        check_solution(names, self.values, self.epsilon, shape, count)
+        let of_epsilon = || "cotangent of epsilon".into();
+        check_solution("cotangent", of_epsilon, self.values, self.epsilon, shape, count)
     }
 
     /// Returns some of the cotangents.

@@ -161,8 +161,9 @@ impl<T: Real> SolutionMut<'_, T> {
 
     /// Checks that the memory is that of so many solutions of this shape; `what` names it in errors.
     pub(crate) fn check(&self, what: &str, shape: &ProblemShape, count: usize) -> Result<()> {
-        let of_epsilon = format!("epsilon of {what}");
-        check_lengths([what, &of_epsilon], self.values, self.epsilon.as_deref(), shape, count)
+        let epsilon = self.epsilon.as_deref();
+        let of_epsilon = || format!("epsilon of {what}");
+        check_lengths(what, of_epsilon, self.values, epsilon, shape, count)
     }
 
     /// Returns the number of solutions of this shape that there is memory for.
@@ -194,28 +195,31 @@ pub(crate) fn times(count: usize) -> String {
     if count == 1 { String::new() } else { format!("{count} times ") }
 }
 
-/// Checks the lengths of values and slack, `names` in errors, in the layouts of so many solutions of this shape.
+/// Checks the lengths of values and slack in the layouts of so many solutions of this shape; `what` and
+/// `of_epsilon` are their names in errors.
 pub(crate) fn check_lengths<T>(
-    names: [&str; 2],
+    what: &str,
+    of_epsilon: impl Fn() -> String,
     values: &[T],
     epsilon: Option<&[T]>,
     shape: &ProblemShape,
     count: usize,
 ) -> Result<()> {
-    let (of_values, of_epsilon) = (shape.solution(), shape.batch);
-    let values =
-        (values.len(), of_values.iter().product(), format!("(B, N, K, Q) = {of_values:?}"));
-    let epsilon = epsilon.map(|x| (x.len(), of_epsilon, format!("(B) = ({of_epsilon})")));
-    for (name, (len, of_one, form)) in names.into_iter().zip([values].into_iter().chain(epsilon)) {
-        if len != usize::saturating_mul(of_one, count) {
-            return Err(Error::Shape {
-                argument: name.into(),
-                expected: times(count) + &form,
-                actual: vec![len],
-            });
-        }
+    // Errors are written out only where there are any: nothing else allocates.
+    let refuse = |argument: String, one: String, len: usize| {
+        Err(Error::Shape { argument, expected: times(count) + &one, actual: vec![len] })
+    };
+    let all = |one: usize| one.saturating_mul(count);
+    if values.len() != all(shape.solution().iter().product()) {
+        let one = format!("(B, N, K, Q) = {:?}", shape.solution());
+        return refuse(what.into(), one, values.len());
     }
-    Ok(())
+    match epsilon {
+        Some(epsilon) if epsilon.len() != all(shape.batch) => {
+            refuse(of_epsilon(), format!("(B) = ({})", shape.batch), epsilon.len())
+        }
+        _ => Ok(()),
+    }
 }
 
 impl<T> Solution<T> {
