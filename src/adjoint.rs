@@ -23,7 +23,7 @@ use crate::memory::{grow, zeros};
 use crate::options::Weights;
 use crate::real::Real;
 use crate::shape::ProblemShape;
-use crate::solution::{SolutionMut, Status, check_lengths as check_solution, count, times};
+use crate::solution::{SolutionMut, Status, check_lengths as check_solution, count, places, times};
 
 /// The derivative ∂ℓ/∂(solution) of a scalar ℓ, which a vector-Jacobian product starts from; or those of C
 /// scalars, one after the other.
@@ -82,20 +82,10 @@ impl<T: Real> Cotangent<'_, T> {
     /// Returns some of the cotangents.
     pub(crate) fn part(&self, shape: &ProblemShape, range: Range<usize>) -> Self {
         Cotangent {
-            values: part(self.values, shape.solution().iter().product(), &range),
-            epsilon: self.epsilon.map(|epsilon| part(epsilon, shape.batch, &range)),
+            values: &self.values[places(&range, shape.solution().iter().product())],
+            epsilon: self.epsilon.map(|epsilon| &epsilon[places(&range, shape.batch)]),
         }
     }
-}
-
-/// Returns the parts in a range of an array of parts of this length.
-fn part<'a, T>(values: &'a [T], len: usize, range: &Range<usize>) -> &'a [T] {
-    &values[range.start * len..range.end * len]
-}
-
-/// Returns the parts in a range of an array of parts of this length.
-fn part_mut<'a, T>(values: &'a mut [T], len: usize, range: &Range<usize>) -> &'a mut [T] {
-    &mut values[range.start * len..range.end * len]
 }
 
 /// The gradients of a scalar ℓ with respect to every input, each of the input's own shape: along a
@@ -173,9 +163,9 @@ impl<T: Real> GradientsMut<'_, T> {
         range: Range<usize>,
     ) -> GradientsMut<'_, T> {
         let inputs = self.inputs.as_mut().zip(shape.inputs()).map(|(gradients, axes)| {
-            gradients.as_deref_mut().map(|x| part_mut(x, axes.iter().product(), &range))
+            gradients.as_deref_mut().map(|x| &mut x[places(&range, axes.iter().product())])
         });
-        let weights = self.weights.as_deref_mut().map(|weights| part_mut(weights, 1, &range));
+        let weights = self.weights.as_deref_mut().map(|weights| &mut weights[range.clone()]);
         GradientsMut { inputs, weights }
     }
 
@@ -252,7 +242,7 @@ pub(crate) fn tangents_part<'a, T>(
     range: Range<usize>,
 ) -> Tangents<'a, T> {
     let given = tangents.zip(shape.inputs());
-    given.map(|(tangents, axes)| tangents.map(|x| part(x, axes.iter().product(), &range)))
+    given.map(|(tangents, axes)| tangents.map(|x| &x[places(&range, axes.iter().product())]))
 }
 
 /// Returns what tells, of a system of this shape (of several tangents, those of the first before those of the
@@ -266,14 +256,14 @@ pub(crate) fn broken_tangent<T: Real>(
     let given = TANGENTS.zip(tangents.zip(places));
     let batch = shape.batch;
     move |system| {
-        let mut all = given.as_ref().into_iter();
-        let mut broken = all.by_ref().filter(|(_, (tangent, ((places, layout), len)))| {
+        let mut tangents = given.as_ref().into_iter();
+        let broken = tangents.find(|(_, (tangent, ((places, layout), len)))| {
             tangent.is_some_and(|tangent| {
                 let first = system / batch * len + places.of(system % batch);
                 !are_finite(&tangent[first..][..layout.values])
             })
         });
-        broken.next().map(|(argument, _)| *argument)
+        broken.map(|(argument, _)| *argument)
     }
 }
 

@@ -177,10 +177,9 @@ impl<T: Real> SolutionMut<'_, T> {
         shape: &ProblemShape,
         range: std::ops::Range<usize>,
     ) -> SolutionMut<'_, T> {
-        let part = |len: usize| range.start * len..range.end * len;
         SolutionMut {
-            values: &mut self.values[part(shape.solution().iter().product())],
-            epsilon: self.epsilon.as_deref_mut().map(|epsilon| &mut epsilon[part(shape.batch)]),
+            values: &mut self.values[places(&range, shape.solution().iter().product())],
+            epsilon: self.epsilon.as_deref_mut().map(|x| &mut x[places(&range, shape.batch)]),
         }
     }
 }
@@ -188,6 +187,11 @@ impl<T: Real> SolutionMut<'_, T> {
 /// Returns how many solutions of this shape the values are, at least one.
 pub(crate) fn count<T>(values: &[T], shape: &ProblemShape) -> usize {
     (values.len() / shape.solution().iter().product::<usize>()).max(1)
+}
+
+/// Returns the places of a range of parts of this length.
+pub(crate) fn places(range: &std::ops::Range<usize>, len: usize) -> std::ops::Range<usize> {
+    range.start * len..range.end * len
 }
 
 /// Returns how a shape begins that is wanted so many times.

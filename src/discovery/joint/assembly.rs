@@ -193,12 +193,8 @@ impl<'a> Assembly<'a> {
                     rows.observe(j, root, root * distance);
                 }
             }
-            let from = match step {
-                Step::Before => t.checked_sub(1),
-                Step::After => Some(t),
-                Step::Neither => None,
-            };
-            let Some(from) = from.filter(|&from| self.steps[from] > 0.0) else { continue };
+            let from = step.start(t).filter(|&from| self.steps[from] > 0.0);
+            let Some(from) = from else { continue };
             evaluator.find_inputs(self.grid, from, self.steps[from], &estimate.rhs);
             let states = &estimate.trajectory[from * d..][..2 * d];
             if evaluator.is_new(last, from) {

@@ -176,12 +176,8 @@ mod tests {
             for (t, rows) in points.zip(rows) {
                 rows.begin();
                 values(t, rows);
-                let from = match step {
-                    Step::Before => t.checked_sub(1),
-                    Step::After => Some(t),
-                    Step::Neither => None,
-                };
-                let Some(from) = from.filter(|from| defect(*from, 0).is_some()) else { continue };
+                let from = step.start(t).filter(|from| defect(*from, 0).is_some());
+                let Some(from) = from else { continue };
                 for (i, (along, across)) in rows.defects().enumerate() {
                     let (mut a, b) = defect(from, i).unwrap();
                     if step == Step::Before {

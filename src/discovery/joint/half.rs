@@ -180,7 +180,8 @@ impl Half {
 
         // Without a step there are no defects, and nothing is left for the next point.
         let first = if rows.has_first { 0 } else { d };
-        let (left, has_next) = if rows.has_next { (d, true) } else { (0, false) };
+        let has_next = rows.has_next;
+        let left = if has_next { d } else { 0 };
         let count = rows.count - first;
         let across = Matrix::new(&rows.across[first * c..], 2 * d - first, c);
         let rows = &mut rows.along[first * length..][..count * length];

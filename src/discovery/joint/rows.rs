@@ -14,6 +14,17 @@ pub(super) enum Step {
     Neither,
 }
 
+impl Step {
+    /// Returns the point that the step of point t begins at, if there is one.
+    pub fn start(self, t: usize) -> Option<usize> {
+        match self {
+            Step::Before => t.checked_sub(1),
+            Step::After => Some(t),
+            Step::Neither => None,
+        }
+    }
+}
+
 /// The rows that have to do with the state u at one point: first those of the defects (D), then those that
 /// are left of the points before (D), then those of the point's values (K ≤ D).
 pub(super) struct Rows {

@@ -238,30 +238,29 @@ def _vjp_samples(
     *inputs, cotangents = arguments
     if not mapped[4]:
         cotangents = jax.numpy.broadcast_to(cotangents, (width, *cotangents.shape))
-    call = functools.partial(_vjp, constants)
     if any(mapped[:4]):
-        gradients = _vjp_of_samples(call, width, mapped[:4], inputs, cotangents)
+        gradients = _vjp_of_samples(constants, width, mapped[:4], inputs, cotangents)
     else:
         count = cotangents.shape[1]
-        joined = call(*inputs, _join(cotangents))
+        joined = _vjp(constants, *inputs, _join(cotangents))
         gradients = tuple([_split(gradient, width, count) for gradient in joined])
     return gradients, (True,) * 4
 
 
 def _vjp_of_samples(
-    vjp: Callable[..., Arrays],
+    constants: Constants,
     width: int,
     mapped: Sequence[bool],
     inputs: Sequence[Any],
     cotangents: Any,
 ) -> Arrays:
-    """Returns the gradients (W, C, ...) of W samples from cotangents (W, C, B, N, K, Q), by a vjp of one
-    batch. Inputs that are not mapped are those of every sample."""
+    """Returns the gradients (W, C, ...) of W samples from cotangents (W, C, B, N, K, Q), as one batch.
+    Inputs that are not mapped are those of every sample."""
     count, systems, *rest = cotangents.shape[1:]
     folded = [_fold(x, own, width, systems) for own, x in zip(mapped, inputs)]
     together = cotangents.swapaxes(0, 1).reshape((count, width * systems, *rest))
     results = []
-    for own, x, gradient in zip(mapped, inputs, vjp(*folded, together)):
+    for own, x, gradient in zip(mapped, inputs, _vjp(constants, *folded, together)):
         of_samples = gradient.reshape((count, width, systems, *gradient.shape[2:])).swapaxes(0, 1)
         shared = x.shape[int(own)] != systems
         results.append(of_samples.sum(2, keepdims=True) if shared else of_samples)
