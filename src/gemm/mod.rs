@@ -12,10 +12,9 @@ mod panels;
 mod tile;
 mod vector;
 
-use std::cell::Cell;
-
 use rayon::prelude::*;
 
+use crate::threads::is_alone;
 use crate::{Real, Result};
 use tile::{Narrow, Target, Tile};
 
@@ -65,29 +64,6 @@ impl<'a, T> Matrix<'a, T> {
     }
 }
 
-thread_local! {
-    /// Whether the products that this thread computes stay on it.
-    static ALONE: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Does work whose products stay on the calling thread, because other threads have work of their own.
-pub fn on_one_thread<R>(work: impl FnOnce() -> R) -> R {
-    /// What was before is so again even if the work panics.
-    struct Restored(bool);
-    impl Drop for Restored {
-        fn drop(&mut self) {
-            ALONE.set(self.0);
-        }
-    }
-    let _restored = Restored(ALONE.replace(true));
-    work()
-}
-
-/// Returns whether other threads have work of their own: whether this is a part of such work.
-pub fn is_alone() -> bool {
-    ALONE.get()
-}
-
 /// Computes c = a·b, or c += a·b if `add`, of row-major c.
 ///
 /// # Errors
@@ -112,7 +88,7 @@ fn product_in<T: Real>(
     if c.is_empty() || depth == 0 {
         return Ok(());
     }
-    let parallel = m.saturating_mul(n).saturating_mul(depth) > SMALL && !ALONE.get();
+    let parallel = m.saturating_mul(n).saturating_mul(depth) > SMALL && !is_alone();
     let plan = Plan::new(tile, m, b);
     let rows = if plan.packs_a { m.next_multiple_of(tile.rows) } else { 0 };
     let width = if plan.packs_b { n.next_multiple_of(tile.lanes) } else { 0 };
@@ -256,6 +232,9 @@ mod tests {
             [300, 10, 3],
             [3, 600, 50],
             [65, 520, 67],
+            // So many columns that a is copied into panels, with and without b.
+            [20, 300, 100],
+            [77, 20, 200],
             // So many lines that blocks of the depth are packed one after another.
             [2, 600, 2100],
         ];
