@@ -1,7 +1,6 @@
 //! A solve and its factor, from which all derivatives are computed.
 
 use std::collections::HashMap;
-use std::process;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -17,7 +16,7 @@ use crate::factored::{
 };
 use crate::host;
 use crate::options::SolveOptions;
-use crate::process::PerProcess;
+use crate::process::{self, PerProcess};
 use crate::threads;
 
 /// The largest number of systems times points times entries of a block for which a problem is small.
@@ -51,7 +50,7 @@ static NEXT: AtomicI64 = AtomicI64::new(1);
 impl Drop for Solved {
     fn drop(&mut self) {
         let held = self.held.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if self.process != process::id() {
+        if self.process != process::generation() {
             std::mem::forget(held);
             return;
         }
@@ -111,7 +110,7 @@ impl Factor {
     /// solved once more.
     #[getter]
     fn is_inherited(&self) -> bool {
-        self.0.process != process::id()
+        self.0.process != process::generation()
     }
 
     /// The memory of the number, for NumPy.
@@ -244,7 +243,7 @@ pub fn solve(
     let solved = Arc::new(Solved {
         number,
         exported: AtomicI64::new(number),
-        process: process::id(),
+        process: process::generation(),
         double,
         device: place.map(|(device, ..)| device),
         sizes,
