@@ -15,6 +15,7 @@ use crate::factored::{
     Addresses, Arrays, Factored, Pair, Results, Sizes, Strides, describe_failures, problem_shape,
 };
 use crate::host;
+use crate::memory::Address;
 use crate::options::SolveOptions;
 use crate::process::{self, PerProcess};
 use crate::threads;
@@ -270,6 +271,37 @@ pub fn find(
     let wanted = (double, &sizes, options.0, device);
     let suits = |of: &Arc<Solved>| (of.double, &of.sizes, of.options, of.device) == wanted;
     solved.filter(suits).map(Factor)
+}
+
+/// Computes gradients as [`Factor::vjp`] does, by the factor whose number is at an address. Returns false, and does
+/// nothing, if [`find`] does not find it.
+#[expect(clippy::too_many_arguments, reason = "one for each argument of the caller in Python")]
+#[pyfunction]
+pub fn vjp(
+    py: Python<'_>,
+    number: usize,
+    double: bool,
+    sizes: Sizes,
+    options: &SolveOptions,
+    inputs: Addresses,
+    cotangents: Pair,
+    targets: Addresses,
+    location: Location,
+    strides: Option<Strides>,
+    count: usize,
+) -> PyResult<bool> {
+    let device = match location {
+        Location::Host(_) => None,
+        Location::Device((device, ..)) => Some(device),
+    };
+    let number: &[i64] = Address(number).read(1).map_err(exception)?;
+    match find(number[0], double, sizes, options, device) {
+        None => Ok(false),
+        Some(factor) => {
+            factor.vjp(py, inputs, cotangents, targets, location, strides, count)?;
+            Ok(true)
+        }
+    }
 }
 
 /// Returns whether a problem of these sizes is solved in less time than other threads need to begin.

@@ -30,6 +30,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<factor::Factor>()?;
     module.add_function(wrap_pyfunction!(factor::solve, module)?)?;
     module.add_function(wrap_pyfunction!(factor::find, module)?)?;
+    module.add_function(wrap_pyfunction!(factor::vjp, module)?)?;
     module.add_function(wrap_pyfunction!(factor::check_sizes, module)?)?;
     module.add_function(wrap_pyfunction!(xla::xla_handlers, module)?)?;
     module.add_function(wrap_pyfunction!(pool::cache_info, module)?)?;

@@ -38,7 +38,7 @@ def _location(x: Tensor, wait: bool = False) -> tuple[int, int, bool] | int:
     return x.device.index, int(torch.cuda.current_stream(x.device).cuda_stream), wait
 
 
-def _lend(inputs: Inputs) -> tuple[Inputs, tuple[int, ...], tuple[tuple[int, ...], ...] | None]:
+def lend(inputs: Inputs) -> tuple[Inputs, tuple[int, ...], tuple[tuple[int, ...], ...] | None]:
     """Returns inputs as the solver reads them, their addresses, and how they lie if not all are in row-major
     order.
 
@@ -96,9 +96,8 @@ def _like(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> T
 
 
 def _empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Returns memory in row-major order."""
-    like = _like(shape, dtype, device)
-    return torch.empty_like(like, memory_format=torch.contiguous_format)
+    """Returns memory in row-major order: an expanded tensor has no other to pass on."""
+    return torch.empty_like(_like(shape, dtype, device))
 
 
 def empty_solution(
@@ -111,9 +110,9 @@ def empty_solution(
 
 def _empty_like(x: Tensor, several: Sequence[int]) -> Tensor:
     """Returns memory for an input's gradient in row-major order, or for several."""
-    if several:
+    if several or not x.is_contiguous():
         return x.new_empty(*several, *x.shape)
-    return torch.empty_like(x, memory_format=torch.contiguous_format)
+    return torch.empty_like(x)
 
 
 def several_of(inputs: Inputs, directions: Sequence[Maybe]) -> tuple[int, ...]:
@@ -127,7 +126,7 @@ def several_of(inputs: Inputs, directions: Sequence[Maybe]) -> tuple[int, ...]:
 def solve_now(
     c: Tensor, b: Tensor, v: Tensor, s: Tensor, systems: int, points: int, extra: int, key: str
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    inputs, addresses, strides = _lend((c, b, v, s))
+    inputs, addresses, strides = lend((c, b, v, s))
     native, options = _options.parse(key)
     z, epsilon = empty_solution(c, systems, points, extra)
     status = _empty((systems,), torch.int32, c.device)
@@ -166,7 +165,7 @@ def solve_again(
 ) -> tuple[_native.Factor, tuple[Tensor, Tensor]]:
     """Returns the factor of a new solve, and its values and epsilon."""
     native, _ = _options.parse(key)
-    inputs, addresses, strides = _lend(inputs)
+    inputs, addresses, strides = lend(inputs)
     c = inputs[0]
     z, epsilon = empty_solution(c, systems, points, extra)
     status = _empty((systems,), torch.int32, c.device)
@@ -196,7 +195,7 @@ def vjp_now(
     extra: int,
     key: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    inputs, addresses, strides = _lend((c, b, v, s))
+    inputs, addresses, strides = lend((c, b, v, s))
     several = tuple(w.shape[:-4])
     gradients = [
         _empty_like(x, several) if needs >> i & 1 else x.new_empty(0) for i, x in enumerate(inputs)
@@ -205,7 +204,8 @@ def vjp_now(
     count = several[0] if several else 1
     if count == 0:
         return gradients[0], gradients[1], gradients[2], gradients[3]
-    _factor(inputs, token, systems, points, extra, key).vjp(
+    native, _ = _options.parse(key)
+    call = (
         addresses,
         _addresses(cotangent),
         tuple([x.data_ptr() if needs >> i & 1 else 0 for i, x in enumerate(gradients)]),
@@ -213,6 +213,10 @@ def vjp_now(
         strides,
         count,
     )
+    double, sizes = c.dtype == torch.float64, _sizes(inputs, systems, points, extra)
+    if not _native.vjp(token.data_ptr(), double, sizes, native, *call):
+        factor, _ = solve_again(inputs, systems, points, extra, key)
+        factor.vjp(*call)
     return gradients[0], gradients[1], gradients[2], gradients[3]
 
 
@@ -231,7 +235,7 @@ def jvp_now(
     extra: int,
     key: str,
 ) -> tuple[Tensor, Tensor]:
-    inputs, addresses, strides = _lend((c, b, v, s))
+    inputs, addresses, strides = lend((c, b, v, s))
     directions = [dense(x) for x in (dc, db, dv, ds)]
     several = several_of(inputs, directions)
     z, epsilon = empty_solution(c, systems, points, extra, several)
@@ -265,7 +269,7 @@ def second_now(
     extra: int,
     key: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    inputs, addresses, strides = _lend((c, b, v, s))
+    inputs, addresses, strides = lend((c, b, v, s))
     directions: list[Any] = [
         x.new_zeros(x.shape) if d is None else dense(d) for x, d in zip(inputs, (dc, db, dv, ds))
     ]
