@@ -108,8 +108,11 @@ def empty_solution(
     return z, _empty((*several, systems), c.dtype, c.device)
 
 
-def _empty_like(x: Tensor, several: Sequence[int]) -> Tensor:
-    """Returns memory for an input's gradient in row-major order, or for several."""
+def _gradient_of(x: Tensor, wanted: int, several: Sequence[int]) -> Tensor:
+    """Returns memory for an input's gradient in row-major order, or for several; an empty tensor, whose address
+    is 0, for one that is not wanted."""
+    if not wanted:
+        return x.new_empty(0)
     if several or not x.is_contiguous():
         return x.new_empty(*several, *x.shape)
     return torch.empty_like(x)
@@ -196,28 +199,28 @@ def vjp_now(
     key: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     inputs, addresses, strides = lend((c, b, v, s))
-    several = tuple(w.shape[:-4])
-    gradients = [
-        _empty_like(x, several) if needs >> i & 1 else x.new_empty(0) for i, x in enumerate(inputs)
-    ]
-    cotangent = (dense(w), dense(w_epsilon))
+    several = tuple(w.shape[:-4]) if w.dim() > 4 else ()
+    of_c = _gradient_of(inputs[0], needs & 1, several)
+    of_b = _gradient_of(inputs[1], needs & 2, several)
+    of_v = _gradient_of(inputs[2], needs & 4, several)
+    of_s = _gradient_of(inputs[3], needs & 8, several)
+    w, w_epsilon = dense(w), dense(w_epsilon)
     count = several[0] if several else 1
-    if count == 0:
-        return gradients[0], gradients[1], gradients[2], gradients[3]
-    native, _ = _options.parse(key)
-    call = (
-        addresses,
-        _addresses(cotangent),
-        tuple([x.data_ptr() if needs >> i & 1 else 0 for i, x in enumerate(gradients)]),
-        _location(c),
-        strides,
-        count,
-    )
-    double, sizes = c.dtype == torch.float64, _sizes(inputs, systems, points, extra)
-    if not _native.vjp(token.data_ptr(), double, sizes, native, *call):
-        factor, _ = solve_again(inputs, systems, points, extra, key)
-        factor.vjp(*call)
-    return gradients[0], gradients[1], gradients[2], gradients[3]
+    if count > 0:
+        native, _ = _options.parse(key)
+        call = (
+            addresses,
+            (w.data_ptr(), 0 if w_epsilon is None else w_epsilon.data_ptr()),
+            (of_c.data_ptr(), of_b.data_ptr(), of_v.data_ptr(), of_s.data_ptr()),
+            _location(c),
+            strides,
+            count,
+        )
+        double, sizes = c.dtype == torch.float64, _sizes(inputs, systems, points, extra)
+        if not _native.vjp(token.data_ptr(), double, sizes, native, *call):
+            factor, _ = solve_again(inputs, systems, points, extra, key)
+            factor.vjp(*call)
+    return of_c, of_b, of_v, of_s
 
 
 def jvp_now(
