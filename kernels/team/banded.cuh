@@ -21,11 +21,16 @@
 // (places Q+gQ .. Q+i) is not used. In the team's window each row has one place more, for the
 // right-hand side, which is thus substituted along with the factorization.
 //
-// A block row is eliminated in strips of up to MOST_ROWS rows of a group. First every strip gets
-// its rows of M less what the block rows before subtract, all strips at once (team/reduction.cuh).
-// Then one strip after another subtracts what those before it take, and is factorized. What turns
-// R_ttᵀR_tt into R_tt turns the unit matrix into R_tt⁻ᵀ, which is thus eliminated along: it lies,
-// transposed, in columns of block row t−1 that nobody needs any more.
+// A block row is eliminated in strips of up to MOST_ROWS rows, in teams within a warp of one group.
+// First every strip gets its rows of M less what the block rows before subtract, all strips at once
+// (team/reduction.cuh). Then one strip after another subtracts what those before it take, and is
+// factorized. What turns R_ttᵀR_tt into R_tt turns the unit matrix into R_tt⁻ᵀ, which is thus
+// eliminated along: it lies, transposed, in columns of block row t−1 that nobody needs any more.
+//
+// Without a border and with w = 1, two teams can eliminate a system from both ends (TWISTED): one
+// from the first block on, the other from the last block backward, where R_{t,t−1} takes the place
+// of R_{t,t+1}. They meet in the middle, from which both subtract. That halves the blocks that wait
+// for each other, with no more arithmetic, and so it does in substitutions.
 
 #ifndef MECHANISTIC_BANDED_CUH
 #define MECHANISTIC_BANDED_CUH
@@ -78,12 +83,13 @@ struct Banded {
     }
 
     // Computes row t of R, once the blocks before t are eliminated. `rows` gives the entries of M
-    // by formula.
+    // by formula. In the middle, `opposite` is the block row that the other half ended with.
     template <class Source>
-    __device__ void eliminate(int t, const Source &rows) {
+    __device__ void eliminate(int t, const Source &rows, const double *opposite = nullptr) {
         const int w = sizes.bandwidth;
-        const BlockRows a = {block_row(t), t > sizes.first ? block_row(t - 1) : nullptr,
-                             w == 2 && t > sizes.first + 1 ? block_row(t - 2) : nullptr};
+        const double *before = w == 2 && t > sizes.first + 1 ? block_row(t - 2) : opposite;
+        const BlockRows a = {block_row(t), t == sizes.first ? nullptr : block_row(t - sizes.ahead),
+                             before};
         smooth(t, rows);
         with_strips([&](auto of) {
             reduce<decltype(of)>(a, rows);
@@ -132,9 +138,19 @@ struct Banded {
         return block_row(t + sizes.bandwidth) + sizes.derivatives;
     }
 
-    // Calls work(Strips) with as few strips for a group as there can be, as even as they can be.
+    // Calls work(Strips) with as few strips as there can be. Teams within a warp have strips of a
+    // group, as even as they can be.
     template <class Work>
     __device__ void with_strips(Work work) const {
+        if constexpr (PART_OF<KIND> != KIND) {
+            work(EvenStrips());
+        } else {
+            with_strips_of_groups(work);
+        }
+    }
+
+    template <class Work>
+    __device__ void with_strips_of_groups(Work work) const {
         // More rows would take more registers than a thread has in a chunk's kernel.
         constexpr int MOST = KIND == CHUNK ? 3 : MOST_ROWS;
         const int q = sizes.derivatives, strips = (q + MOST - 1) / MOST;
@@ -163,6 +179,8 @@ struct Banded {
     __device__ void smooth(int t, const Source &rows) const {
         const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, pitch = places.pitch;
         double *a = block_row(t);
+        const bool is_coupled = sizes.ahead < 0 || t + w < sizes.blocks;
+        const int distance = w * sizes.ahead;
 #pragma unroll 1
         for (int index = team.rank; index < 2 * p * q; index += team.size) {
             const int row = sizes.by_derivatives.quotient(index >> 1);
@@ -173,8 +191,7 @@ struct Banded {
                 // Below the diagonal, nothing is used of what strips compute.
                 entry[q] = row - first <= column ? rows.of_state(state, row - first, column) : 0.0;
             } else {
-                *entry =
-                    t + w < sizes.blocks ? rows.smoothness(w, state, row - first, column) : 0.0;
+                *entry = is_coupled ? rows.smoothness(distance, state, row - first, column) : 0.0;
             }
         }
 #pragma unroll 1
@@ -209,6 +226,8 @@ struct Banded {
     struct Column {
         int place, stride, first, end, given;
         bool unit;
+
+        __device__ bool has(int row) const { return row >= first && row < end; }
     };
     // Returns column `index`: first those of R_tt and what follows it, then those of R_tt⁻ᵀ, then
     // the outermost ones.
@@ -249,7 +268,7 @@ struct Banded {
     __device__ void eliminate_strips(int t) const {
         constexpr int ROWS = Of::ROWS;
         const int q = sizes.derivatives, pitch = places.pitch;
-        const int strips = sizes.states * Of::of_group(q);
+        const int strips = Of::count(sizes);
         const Column known = column(t, team.rank);
 #pragma unroll 1
         for (int number = 0; number < strips; ++number) {
@@ -259,32 +278,33 @@ struct Banded {
             for_columns(t, strip, known, [&](int index, const Column &column) {
                 double *entries = window + column.place;
                 double removed[ROWS] = {};
+                const double *above = entries, *beside = left;
 #pragma unroll 1
                 for (int first = 0; first < row; first += ROWS) {
                     double right[ROWS];
 #pragma unroll
                     for (int m = 0; m < ROWS; ++m) {
                         const bool exists = !Of::RAGGED || first + m < row;
-                        right[m] = exists && first + m >= column.first
-                                       ? entries[(first + m) * column.stride]
-                                       : 0.0;
+                        right[m] =
+                            exists && first + m >= column.first ? above[m * column.stride] : 0.0;
                     }
 #pragma unroll
                     for (int m = 0; m < ROWS; ++m)
 #pragma unroll
                         for (int i = 0; i < ROWS; ++i) {
                             if (i < strip.count && (!Of::RAGGED || first + m < row)) {
-                                removed[i] =
-                                    fma(left[(first + m) * pitch + i], right[m], removed[i]);
+                                removed[i] = fma(beside[m * pitch + i], right[m], removed[i]);
                             }
                         }
+                    above += ROWS * column.stride;
+                    beside += ROWS * pitch;
                 }
 #pragma unroll
                 for (int i = 0; i < ROWS; ++i) {
-                    if (i < strip.count) {
+                    if (i < strip.count && column.has(row + i)) {
                         double *entry = entries + (row + i) * column.stride;
                         double value = column.unit && row + i == column.first;
-                        if (row < column.given) {
+                        if (row + i < column.given) {
                             value = *entry;
                         }
                         value -= removed[i];
@@ -337,13 +357,16 @@ struct Banded {
 #pragma unroll
             for (int i = 0; i < ROWS; ++i) {
                 if (i < strip.count) {
-                    x[i] = entries[i * column.stride];
+                    const bool has = column.has(row + i);
+                    x[i] = has ? entries[i * column.stride] : 0.0;
 #pragma unroll
                     for (int m = 0; m < i; ++m) {
                         x[i] -= r[m][i] * x[m];
                     }
                     x[i] *= reciprocal[i];
-                    entries[i * column.stride] = x[i];
+                    if (has) {
+                        entries[i * column.stride] = x[i];
+                    }
                 }
             }
         });

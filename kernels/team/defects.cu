@@ -13,25 +13,20 @@ __device__ void team_defects(const TeamPlan &plan, const TeamDefects &defects) {
     if (context.idle) {
         return;
     }
-    const Sizes &sizes = context.sizes;
     const Team<KIND> team = context.team;
-    const Rows<KIND> rows(plan.problem, sizes, team, context.pair, context.triple, context.memory,
-                          plan.layout.rows);
-    double *x = array(context.memory, plan.layout.band.x);
+    using Of = Residual<TeamContext<KIND>::PART, true>;
+    const ResidualLayout &layout = plan.layout.residual;
 
 #pragma unroll 1
     for (int64_t system = context.first_system(); system < context.end_of_systems(); ++system) {
-        Residual<KIND, true> residual(rows, context.memory, plan.layout.residual);
-        const double *iterate = plan.iterate + system * plan.unknowns;
+        char *memory = context.part_memory();
+        Of residual(context.rows_of_part(memory, layout.rows), memory, layout);
         const bool solved = defects.status[system].kind == STATUS_OK &&
                             defects.own_status[system].kind == STATUS_OK;
-        residual.start(system, iterate, true, 0, x);
-        for (int t = 0; solved && t < sizes.points; ++t) {
-            for (int i = team.rank; i < sizes.block; i += team.size) {
-                x[i] = 0;
-            }
-            residual.add(t, iterate, x);
-            team.sync();
+        if (solved && context.has_part()) {
+            residual.visit(system, plan.iterate + system * plan.unknowns, true,
+                           context.first_point(context.part_number),
+                           context.first_point(context.part_number + 1), [](int, int, double) {});
         }
 #pragma unroll
         for (int family = 0; family < 4; ++family) {

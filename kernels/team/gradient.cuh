@@ -1,4 +1,6 @@
 // Adds every row's share to the gradients of its inputs, point by point from the last to the first.
+// Each part of a team has points of its own, and hands on to the next what belongs to its first
+// step.
 // With M g = z̄, factor W = weight·scale and defect β − a·z, each row has
 //
 //   ∂ℓ/∂β = W² a·g,   ∂ℓ/∂a = W² (defect g − (a·g) z),   ∂ℓ/∂W = 2 W (a·g) defect,
@@ -21,10 +23,9 @@ struct Gradient {
     const double *direction;  // (unknowns): g of the border, once it is known
     int64_t place = 0;        // of the team in sums over systems
     bool add = false;         // whether these sums were begun
-    int64_t stride = 0;       // from a chunk's memory to the next one's, in values
     int top = -1;             // the first point that was visited, once one was
 
-    // Shared memory of the team.
+    // Shared memory of the part of a team.
     double *z, *g;  // (w+1, P): of the points t .. t+w, point t in slot t mod (w+1)
     double
         *parts;  // (2, E, K, or one more: odd): products of equation rows with one state of z and g
@@ -33,7 +34,7 @@ struct Gradient {
     double *triple;              // (K, rows)
     double *scales;              // (E + K·J): derivative with respect to ℓ through the rows' scales
     double *pending;             // (steps' K): of the step after t, so far
-    double *handed_on;           // (steps' K): of a chunk, for the first step of the next
+    double *handed_on;           // (steps' K): for the first step of the next part
     double *total_coefficients;  // (E, K, Qc): sums over time, if the input has no time axis
     double *total_rhs;           // (E)
     double *total_steps;         // (steps' K)
@@ -111,15 +112,20 @@ struct Gradient {
         }
     }
 
-    // Visits the rows that begin at point t; g of the points t .. t+w is there.
+    // Visits the rows of the points from `from` to before `end`, once z and g are there.
+    __device__ void visit(int from, int end) {
+        load(end, min(end + sizes.bandwidth, sizes.points));
+#pragma unroll 1
+        for (int t = end - 1; t >= from; --t) {
+            visit(t);
+        }
+    }
+
+    // Visits the rows that begin at point t, after those of the points behind it.
     __device__ void visit(int t) {
         const Problem &p = rows.problem;
         const int states = sizes.states, q = sizes.derivatives, given = sizes.equation_derivatives;
-        team.sync();
-#pragma unroll 1
-        for (int i = team.rank; i < sizes.block; i += team.size) {
-            slot(z, t)[i] = iterate[int64_t(t) * sizes.block + i];
-        }
+        load(t, t + 1);
         rows.stage(t, top < 0);
         top = max(top, t);
         const double *z_t = slot(z, t), *g_t = slot(g, t);
@@ -186,23 +192,25 @@ struct Gradient {
             }
     }
 
-    // Completes step t, once point t was visited, which is the team's first. In a chunk, that needs
-    // what the chunk before has.
-    __device__ void close(int t, bool first_chunk) {
+    // Completes step t, once point t was visited, which is the part's first, and the part before
+    // has visited its points and left `handed_on` there.
+    __device__ void close(int t, const double *handed_on) {
 #pragma unroll 1
         for (int state = team.rank; state < sizes.step_states; state += team.size) {
-            step(t, state, pending[state] + (first_chunk ? 0 : (handed_on - stride)[state]));
+            step(t, state, pending[state] + (t == 0 ? 0 : handed_on[state]));
         }
     }
 
-    // Adds up the sums over time and over the chunks.
-    __device__ void finish(int chunks) {
+    // Adds up the sums over time and over the parts, by the first of them; of_part(array, part)
+    // returns the same array of another part.
+    template <class OfPart>
+    __device__ void finish(int parts, OfPart of_part) {
         const Problem &p = rows.problem;
-        auto sum = [&](const double *total, int index) {
+        auto sum = [&](double *total, int index) {
             double sum = total[index];
 #pragma unroll 1
-            for (int chunk = 1; chunk < chunks; ++chunk)
-                sum += total[chunk * stride + index];
+            for (int part = 1; part < parts; ++part)
+                sum += of_part(total, part)[index];
             return sum;
         };
         const Target coefficients = target(outputs.coefficients, p.coefficients, 0);

@@ -27,11 +27,13 @@ typedef struct {
 
 // team/residual.cuh, Residual.
 typedef struct {
+    RowsLayout rows;
     uint32_t z, parts, equation, pair, triple;
 } ResidualLayout;
 
 // team/gradient.cuh, Gradient.
 typedef struct {
+    RowsLayout rows;
     uint32_t z, g, parts, equation, pair, triple, scales, pending, handed_on;
     uint32_t total_coefficients, total_rhs, total_steps;
 } GradientLayout;
@@ -49,40 +51,42 @@ typedef struct {
 // What all team kernels have.
 typedef struct {
     TableLayout pair, triple;  // of the block
-    uint32_t shares;           // of the block, in chunk kernels: (C, 2), for sums over the chunks
+    uint32_t shares;           // of the block, where teams share a system: (C, 2), for sums over C
     uint32_t notes;            // of the team, as all below: (team, 2), for sums over the team
     RowsLayout rows;
-    BandLayout band;        // of the system, or of a chunk
-    BandLayout separators;  // in chunk kernels, in the same place: of their system
-    ResidualLayout residual;
+    BandLayout band;          // of the system, or of a chunk
+    BandLayout separators;    // in chunk kernels, in the same place: of their system
+    ResidualLayout residual;  // of the team's first part, in the same place
 } TeamLayout;
 
 // A problem, how its systems are dealt out to teams of threads, and their workspace.
 //
-// Team i, or block i in chunk kernels, works on the systems i·group .. (i+1)·group, one after
-// another. Factor and iterate are kept for the adjoint; the rest of the workspace is a team's own,
-// and in chunk kernels, whose teams share a system, a block's: then (teams, …) below means (blocks,
-// …).
+// Team i, or block i in chunk and twisted kernels, whose teams share a system, works on the systems
+// i·group .. (i+1)·group, one after another. Factor and iterate are kept for the adjoint; the rest
+// of the workspace is a team's own, or a block's where its teams share a system: then (teams, …)
+// below means (blocks, …).
 typedef struct {
     Problem problem;
-    int64_t group;             // systems of a team, in chunk kernels of a block
+    int64_t group;             // systems of a team, or of a block whose teams share them
     int64_t factor_values;     // per system: n blocks of P·(w·P + Q + c), in chunk kernels the C−1
                                // of the separators, then the border, c·c
     int64_t unknowns;          // N·P, and one if there is slack
     int64_t team_bytes;        // memory of a team
     int64_t separator_values;  // C records, 3 vectors
     int64_t common_bytes;      // memory of a block, before that of its teams
-    int32_t team_threads;      // of a team: up to 32 in warp and chunk kernels, else the block
-    int32_t chunks;       // C of a system, each a team of its block; 1 in all but chunk kernels
-    TeamLayout layout;    // of the memory of a block and of a team
-    double *factor;       // (B, factor_values), R of M = RᵀR
-    double *iterate;      // (B, unknowns): the solution with all its digits
-    double *substituted;  // (teams, unknowns): R⁻ᵀ of a right-hand side
-    double *direction;    // (teams, unknowns): adjoint, tangent or M⁻¹q; in the forward solve the
-                          // diagonal of M
-    double *tangent_rhs;  // (teams, unknowns), of the tangent kernels only
-    double *separators;   // (blocks, separator_values), of chunk kernels only: team/separators.cuh
-    void *memory;         // (teams, common and team bytes) of global kernels; else in shared memory
+    int64_t part_bytes;    // from what residual and gradient have of a team's part to the next's
+    int32_t team_threads;  // of a team: up to 32 within a warp, else of the block, or of half of it
+    int32_t chunks;        // C of a system, each a team of its block; 1 where teams share none
+    int32_t parts;         // of a team, which work on points side by side: warps, or the team
+    TeamLayout layout;     // of the memory of a block and of a team
+    double *factor;        // (B, factor_values), R of M = RᵀR
+    double *iterate;       // (B, unknowns): the solution with all its digits
+    double *substituted;   // (teams, unknowns): R⁻ᵀ of a right-hand side
+    double *direction;     // (teams, unknowns): adjoint, tangent or M⁻¹q; in the forward solve the
+                           // diagonal of M
+    double *tangent_rhs;   // (teams, unknowns), of the tangent kernels only
+    double *separators;    // (blocks, separator_values), of chunk kernels only: team/separators.cuh
+    void *memory;  // (teams, common and team bytes) of global kernels; else in shared memory
 } TeamPlan;
 
 // The arrays that the forward kernels write.
@@ -98,7 +102,7 @@ typedef struct {
     const void *cotangent;          // (B, N, K, Q)
     const void *epsilon_cotangent;  // (B), or null: zeros
     // Of an input with a batch axis, row i is the gradient of system i; of a shared input, the sum
-    // of team i (in chunk kernels block i) over its systems.
+    // of team i (or block i) over its systems.
     Output coefficients;
     Output rhs;
     Output initial_values;

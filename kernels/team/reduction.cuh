@@ -17,7 +17,7 @@ struct Reduction {
     // for whole warps.
     template <class Of, class Source>
     __device__ void all(const BlockRows &blocks, const Source &rows) const {
-        if constexpr (KIND == BLOCK || KIND == GLOBAL) {
+        if constexpr (PART_OF<KIND> != KIND) {
             by_tiles(blocks, rows);
         } else {
             by_columns<Of>(blocks, rows);
@@ -137,50 +137,52 @@ struct Reduction {
         const int count = rows.problem.equations;
         auto coefficient = [&](int column) {
             const int state = sizes.by_derivatives.quotient(column), other = column - state * q;
-            return Operand{column < p && other < given ? state * given + other : -1, false};
+            return column < p && other < given ? Operand{state * given + other, 0}
+                                               : Operand::nowhere();
         };
         const Operand left = coefficient(i);
         const bool is_rhs = j == columns - 1;
-        const Operand right = {is_rhs ? 0 : coefficient(j).place, false};
+        const Operand right = is_rhs ? Operand{0, 0} : coefficient(j);
         const double *from = is_rhs ? rows.rhs : rows.coefficients;
         const int stride = is_rhs ? 1 : all;
 #pragma unroll 2
         for (int first = 0; first < count; first += Tile::TERMS) {
-            const int e = first + term;
-            const bool exists = e < count;
-            whole.add(exists ? left.get(rows.coefficients + e * all, 0) : 0.0,
-                      exists ? right.get(from + e * stride, 0) : 0.0);
+            const int e = first + term, row = e < count ? e : -1;
+            whole.add(left.get(rows.coefficients + e * all, row),
+                      right.get(from + e * stride, row));
         }
 
         Tile removed;
         auto remove = [&](const double *b, Operand left, Operand right, int least) {
 #pragma unroll 4
             for (int first = least; first < p; first += Tile::TERMS) {
-                const int m = min(first + term, p - 1);
-                const int end = first + term < p ? sizes.by_derivatives.multiple(m) + q : -1;
-                const double *row = b + m * pitch;
-                removed.add(end < 0 ? 0.0 : left.get(row, end),
-                            end < 0 ? 0.0 : right.get(row, end));
+                const int m = first + term, row = m < p ? m : -1;
+                removed.add(left.get(b + m * pitch, row), right.get(b + m * pitch, row));
             }
         };
         // These are the columns in the block rows before; no row before `least` reaches them.
         const int least = sizes.by_derivatives.multiple(top);
-        const int beyond = j < columns ? q + j : -1;
-        const Operand outermost = {i < p ? i : -1, true};
+        auto outermost = [&](int column) {
+            return Operand{column, sizes.by_derivatives.multiple(column)};
+        };
+        const Operand own = i < p ? outermost(i) : Operand::nowhere();
+        const Operand beyond = j < columns ? Operand{q + j, 0} : Operand::nowhere();
         if (w == 1 && blocks.last) {
-            remove(blocks.last, outermost, {j < p ? j : beyond, j < p}, least);
+            remove(blocks.last, own, j < p ? outermost(j) : beyond, least);
         }
         if (w == 2 && blocks.last) {
-            const bool next = j >= p && j < 2 * p;
-            remove(blocks.last, {i < p ? q + p + i : -1, false},
-                   {j < p  ? q + p + j
-                    : next ? j - p
-                           : beyond,
-                    next},
+            remove(blocks.last, i < p ? Operand{q + p + i, 0} : Operand::nowhere(),
+                   j < p       ? Operand{q + p + j, 0}
+                   : j < 2 * p ? outermost(j - p)
+                               : beyond,
                    0);
         }
         if (blocks.before) {
-            remove(blocks.before, outermost, {j < p ? j : j < 2 * p ? -1 : beyond, j < p}, least);
+            remove(blocks.before, own,
+                   j < p       ? outermost(j)
+                   : j < w * p ? Operand::nowhere()
+                               : beyond,
+                   least);
         }
 
         double *a = blocks.now + i * pitch + q;

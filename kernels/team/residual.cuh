@@ -1,4 +1,5 @@
-// The residual AᵀW²(β − Az), point by point, which refinement solves for with the factor.
+// The residual AᵀW²(β − Az), which refinement solves for with the factor. No point needs another's,
+// so that parts of a team have points of their own.
 
 #ifndef MECHANISTIC_RESIDUAL_CUH
 #define MECHANISTIC_RESIDUAL_CUH
@@ -19,10 +20,10 @@ struct Residual {
     double *pair;            // (2, K, rows): the same, of the rows that began at the last points
     double *triple;          // (3, K, rows)
     double slack = 0;        // this thread's part of the sum of the smoothness defects
-    bool begun = false;      // whether a point was visited
     bool data = true;        // whether β is the problem's, or zero
     double squares[4] = {};  // this thread's: equation, initial, smoothness, periodic
 
+    // `memory` is that of the part of a team.
     __device__ Residual(const Rows<KIND> &rows, char *memory, const ResidualLayout &layout)
         : rows(rows),
           sizes(rows.sizes),
@@ -33,6 +34,52 @@ struct Residual {
           pair(array(memory, layout.pair)),
           triple(array(memory, layout.triple)) {}
 
+    // Calls put(t, i, value) with AᵀW²(β − Az) at the points from `from` to before `end`; β is zero
+    // without `data`.
+    template <class Put>
+    __device__ void visit(int64_t system, const double *iterate, bool data, int from, int end,
+                          Put put) {
+        this->data = data;
+        rows.start(system);
+#pragma unroll 1
+        for (int i = team.rank; i < 2 * sizes.states * rows.pair.rows; i += team.size) {
+            pair[i] = 0;
+        }
+#pragma unroll 1
+        for (int i = team.rank; i < 3 * sizes.states * rows.triple.rows; i += team.size) {
+            triple[i] = 0;
+        }
+        // The rows that begin at the points before reach that far.
+        const int before = max(from - sizes.bandwidth, 0);
+#pragma unroll 1
+        for (int t = before; t < before + sizes.bandwidth; ++t) {
+            load(iterate, t);
+        }
+#pragma unroll 1
+        for (int t = before; t < end; ++t) {
+            if (t == from) {
+                slack = 0;
+#pragma unroll
+                for (double &square : squares) {
+                    square = 0;
+                }
+            }
+            add(t, t == before, iterate, [&](int i, double value) {
+                if (t >= from) {
+                    put(t, i, value);
+                }
+            });
+            team.sync();
+        }
+    }
+
+  private:
+    __device__ void measure(int family, double square) {
+        if (MEASURE) {
+            squares[family] += square;
+        }
+    }
+
     __device__ double *point(int t) const { return z + sizes.slot(t) * sizes.block; }
 
     __device__ void load(const double *iterate, int t) const {
@@ -42,49 +89,13 @@ struct Residual {
         }
     }
 
-    // Prepares for a sweep that begins at point `first`. `scratch` (P) is for the points before it,
-    // whose rows reach that far.
-    __device__ void start(int64_t system, const double *iterate, bool data, int first,
-                          double *scratch) {
-        this->data = data;
-        begun = false;
-        rows.start(system);
-        const int before = max(first - sizes.bandwidth, 0);
-#pragma unroll 1
-        for (int t = before; t < before + sizes.bandwidth; ++t) {
-            load(iterate, t);
-        }
-#pragma unroll 1
-        for (int i = team.rank; i < 2 * sizes.states * rows.pair.rows; i += team.size) {
-            pair[i] = 0;
-        }
-#pragma unroll 1
-        for (int i = team.rank; i < 3 * sizes.states * rows.triple.rows; i += team.size) {
-            triple[i] = 0;
-        }
-#pragma unroll 1
-        for (int t = before; t < first; ++t) {
-#pragma unroll 1
-            for (int i = team.rank; i < sizes.block; i += team.size) {
-                scratch[i] = 0;
-            }
-            add(t, iterate, scratch);
-            team.sync();
-        }
-        slack = 0;
-#pragma unroll
-        for (double &square : squares) {
-            square = 0;
-        }
-    }
-
-    // Computes x += AᵀW²(β − Az) at point t. Points are visited one after another.
-    __device__ void add(int t, const double *iterate, double *x) {
+    // Calls put(i, value) with AᵀW²(β − Az) at point t. Points are visited one after another.
+    template <class Put>
+    __device__ void add(int t, bool first, const double *iterate, Put put) {
         const Problem &p = rows.problem;
         const int block = sizes.block, states = sizes.states, q = sizes.derivatives;
         load(iterate, t + sizes.bandwidth);
-        rows.stage(t, !begun);
-        begun = true;
+        rows.stage(t, first);
         const double epsilon = p.slack ? iterate[int64_t(sizes.points) * block] : 0;
 
         const int given = sizes.equation_derivatives;
@@ -141,13 +152,7 @@ struct Residual {
                 measure(3, t == 0 ? closing * defect * defect : 0);
                 sum += closing * defect;
             }
-            x[i] += sum;
-        }
-    }
-
-    __device__ void measure(int family, double square) {
-        if (MEASURE) {
-            squares[family] += square;
+            put(i, sum);
         }
     }
 

@@ -24,7 +24,8 @@ struct Sizes {
     int border;                                  // c: closing, and one for the slack
     int blocks;                                  // n: N, or N − 1 where periodic
     int spikes;  // of a chunk (team/separators.cuh): columns that come first in the border; else 0
-    int first, end;  // the blocks that the team eliminates
+    int first, end;  // the blocks that the team eliminates, from `first` to the one before `end`
+    int ahead;       // from one to the next: 1, or −1 from the last point to the first
     Divisor by_derivatives, by_equation_derivatives, by_block;
 
     __device__ explicit Sizes(const Problem &p)
@@ -42,6 +43,7 @@ struct Sizes {
           spikes(0),
           first(0),
           end(blocks),
+          ahead(1),
           by_derivatives(p.derivatives),
           by_equation_derivatives(p.equation_derivatives),
           by_block(p.states * p.derivatives) {}
@@ -50,9 +52,6 @@ struct Sizes {
     __device__ int slot(int t) const {
         return bandwidth == 1 ? int(unsigned(t) % 2) : int(unsigned(t) % 3);
     }
-
-    // Returns the point after the last that the team visits going forward.
-    __device__ int visited() const { return end < blocks ? end + bandwidth : points; }
 
     // Returns the first block of a chunk; `separator` returns the first block of the separator that
     // ends it.
@@ -66,6 +65,30 @@ struct Sizes {
         sizes.border += sizes.spikes;
         sizes.first = chunk(k, chunks);
         sizes.end = k + 1 < chunks ? separator(k, chunks) : blocks;
+        return sizes;
+    }
+
+    // Returns the sizes where rows are on two points and there is no border, as constants.
+    __device__ Sizes without_border() const {
+        Sizes sizes = *this;
+        sizes.bandwidth = 1;
+        sizes.closing = sizes.border = 0;
+        sizes.blocks = sizes.end = sizes.points;
+        return sizes;
+    }
+
+    // Returns the sizes that one half of a system has: the first eliminates from the first point to
+    // the middle, and that last, the second from the last point to the one after the middle.
+    __device__ Sizes of_half(int half) const {
+        Sizes sizes = *this;
+        const int middle = blocks / 2;
+        if (half == 0) {
+            sizes.blocks = sizes.end = middle + 1;
+        } else {
+            sizes.first = blocks - 1;
+            sizes.end = middle;
+            sizes.ahead = -1;
+        }
         return sizes;
     }
 
@@ -136,6 +159,9 @@ struct Rows {
     const SharedTable pair, triple;
     int64_t system = 0;
     Faults faults;
+
+    // Whether points are visited from the last to the first, which takes the step before them too.
+    bool backward = false;
 
     // Of the point last staged.
     int t = 0;
@@ -225,6 +251,12 @@ struct Rows {
             }
             pair_powers[(t % 2) * powers + i] =
                 t < sizes.points - 1 ? point_scale * power(step, j + pair.shift) : 0.0;
+            if (backward) {
+                const double scale =
+                    p.point_scales ? p.point_scales[system * p.points + t - 1] : 1.0;
+                pair_powers[((t - 1) % 2) * powers + i] =
+                    scale * power(known ? step : this->step(t - 1, state), j + pair.shift);
+            }
             if (triple.rows) {
                 triple_powers[(t % 3) * powers + i] =
                     t < sizes.points - 2

@@ -173,7 +173,7 @@ struct Separators {
           sizes(problem.separators(chunks)),
           places(sizes),
           banded(sizes, places, team, memory, of_memory),
-          substitution(sizes, places, team, banded, memory, of_memory),
+          substitution(sizes, places, team, memory, of_memory),
           factor(factor),
           records(workspace),
           substituted(workspace + chunks * layout.values),
@@ -198,20 +198,20 @@ struct Separators {
     __device__ void forward() const {
         const Team<KIND> team = banded.team;
         const int s = layout.separator, values = layout.values;
-        substitution.fetch(factor, 0);
+        substitution.fetch(factor, 0, substituted);
         substitution.fetch_border(factor);
         substitution.start_forward();
 #pragma unroll 1
         for (int t = 0; t < sizes.blocks; ++t) {
             if (t + 1 < sizes.blocks) {
-                substitution.fetch(factor, t + 1);
+                substitution.fetch(factor, t + 1, substituted);
             }
 #pragma unroll 1
             for (int i = team.rank; i < s; i += team.size) {
                 substitution.x[i] = records[t * values + i] + records[(t + 1) * values + s + i];
             }
             substitution.arrive(t + 1 >= sizes.blocks);
-            substitution.forward(factor, t, substituted);
+            substitution.forward(factor, t, substitution.x, substituted);
             team.sync();
         }
 #pragma unroll 1
@@ -245,8 +245,7 @@ struct Separators {
             }
         }
         substitution.backward(
-            factor, substituted, place,
-            [&](int t, int i, double value, double probed) {
+            factor, substituted, place, [&](int t, int i, double value, double probed) {
                 solution[t * s + i] = value;
                 if (probe >= 0) {
                     of_probe[t * s + i] = probed;
@@ -257,8 +256,7 @@ struct Separators {
                     const int ahead = problem.by_block.quotient(i);
                     emit(problem.separator(t, chunks) + ahead, i - ahead * p, value, probed);
                 }
-            },
-            [](int) {});
+            });
     }
 };
 

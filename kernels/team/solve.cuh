@@ -1,5 +1,5 @@
-// The parts that the team kernels have in common: a team's place and memory, and the refined solve
-// of M x = rhs with a factor that is already there.
+// What the team kernels have in common: a team's place and memory, and the refined solve of M x =
+// rhs with a factor that is already there.
 
 #ifndef MECHANISTIC_TEAM_SOLVE_CUH
 #define MECHANISTIC_TEAM_SOLVE_CUH
@@ -12,10 +12,11 @@ template <Kind KIND>
 struct TeamContext {
     const TeamPlan &plan;
     const Sizes sizes;
-    const Sizes of_chunk;  // the same in chunk kernels, as the team's chunk sees them
+    const Sizes
+        of_team;  // the same where teams share a system, as the team's chunk or half sees them
     const Places places;
     Team<KIND> team;
-    int chunk;      // of the system
+    int chunk;      // of the system, or half
     int64_t index;  // of the team in the launch, or of the block that shares a system
     bool idle;      // whether the thread is in no team, or its team has no system
     SharedTable pair, triple;
@@ -23,11 +24,17 @@ struct TeamContext {
     double *notes;   // (team, 2): for sums over the team
     double *shares;  // (C, 2): for sums over the chunks
 
+    // The part of the team that the thread is in, which works on points by itself, and its number
+    // among those of the system. Warps for which there is no memory are in none.
+    static constexpr Kind PART = PART_OF<KIND>;
+    Team<PART> part;
+    int part_number;
+
     // Finds the team of the thread. All threads of the block must call it.
     __device__ explicit TeamContext(const TeamPlan &plan)
         : plan(plan),
-          sizes(plan.problem),
-          of_chunk(seen_by_chunk(sizes, plan)),
+          sizes(KIND == TWISTED ? Sizes(plan.problem).without_border() : Sizes(plan.problem)),
+          of_team(seen_by_team(sizes, plan)),
           places(band()),
           chunk(0) {
         extern __shared__ double shared_memory[];
@@ -43,13 +50,14 @@ struct TeamContext {
         const SharedTable three = SharedTable::filled(start, layout.triple, plan.problem.triple, 3,
                                                       sizes.derivatives, weight);
         pair = two;
-        triple = three;
+        triple = KIND == TWISTED ? SharedTable{} : three;
         shares = array(start, layout.shares);
 
         int in_block = 0, per_block = 1;
         team.size = plan.team_threads;
         team.rank = threadIdx.x;
         team.lanes = 0xffffffffu;
+        team.barrier = 0;
         bool member = true;
         if (KIND == WARP || KIND == CHUNK) {
             const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, per_warp = 32 / team.size;
@@ -60,15 +68,28 @@ struct TeamContext {
             per_block = blockDim.x / 32 * per_warp;
             member = in_warp < per_warp;
         }
-        if (KIND == CHUNK) {
+        if (KIND == TWISTED) {
+            in_block = half(plan);
+            team.rank -= in_block * team.size;
+            team.barrier = 1 + in_block;
+        }
+        if (IS_SHARED<KIND>) {
             // No thread of the block is idle.
             chunk = in_block;
             per_block = 1;
         }
-        index = int64_t(blockIdx.x) * per_block + (KIND == CHUNK ? 0 : in_block);
+        index = int64_t(blockIdx.x) * per_block + (IS_SHARED<KIND> ? 0 : in_block);
         idle = !member || index * plan.group >= plan.problem.batch;
         memory = start + plan.common_bytes + in_block * plan.team_bytes;
         notes = array(memory, layout.notes);
+
+        part = {team.rank, team.size, team.lanes, 0};
+        part_number = chunk;
+        if (PART != KIND) {
+            const int warp = team.rank / 32;
+            part = {team.rank % 32, 32, 0xffffffffu, 0};
+            part_number = warp < plan.parts ? chunk * plan.parts + warp : parts();
+        }
     }
 
     // The team takes its systems one after another, from the first one to before the end.
@@ -78,8 +99,8 @@ struct TeamContext {
     }
 
     __device__ const Sizes &band() const {
-        if constexpr (KIND == CHUNK) {
-            return of_chunk;
+        if constexpr (IS_SHARED<KIND>) {
+            return of_team;
         } else {
             return sizes;
         }
@@ -87,11 +108,52 @@ struct TeamContext {
 
     // Waits for all threads that work on the system, and makes their writes visible.
     __device__ void sync() const {
-        if (KIND == CHUNK) {
+        if (IS_SHARED<KIND>) {
             __syncthreads();
         } else {
             team.sync();
         }
+    }
+
+    // Returns the number of parts of the system, and the first point of one; those of the last end
+    // with the points.
+    __device__ int parts() const { return plan.chunks * plan.parts; }
+    __device__ int first_point(int part) const {
+        return int(int64_t(part) * sizes.points / parts());
+    }
+    // Returns whether the thread is in a part.
+    __device__ bool has_part() const { return part_number < parts(); }
+    // Returns a place in the memory of the team. It is hidden from the compiler, which would
+    // otherwise keep the addresses of all arrays there in registers while other work is done.
+    __device__ char *hidden(int64_t place) const {
+        asm volatile("" : "+l"(place));
+        return memory + place;
+    }
+    // Returns the memory of the part.
+    __device__ char *part_memory() const {
+        return hidden(PART == KIND ? 0 : team.rank / 32 * plan.part_bytes);
+    }
+    // Returns what eliminates.
+    __device__ Rows<KIND> rows() const {
+        Rows<KIND> rows(plan.problem, sizes, team, pair, triple, memory, plan.layout.rows);
+        rows.backward = band().ahead < 0;
+        return rows;
+    }
+    __device__ Banded<KIND> banded() const {
+        return {band(), places, team, memory, plan.layout.band};
+    }
+    // Returns the rows that the part stages, with arrays of its own in its memory.
+    __device__ Rows<PART> rows_of_part(char *memory, const RowsLayout &layout) const {
+        return {plan.problem, sizes, part, pair, triple, memory, layout};
+    }
+    // Returns the same array of another part.
+    __device__ double *of_part(double *array, int part) const {
+        return array + (place_of(part) - place_of(part_number)) / int64_t(sizeof(double));
+    }
+
+    // Returns the distance from an array of the team to that of the other half, in values.
+    __device__ int64_t to_other_half() const {
+        return (chunk == 0 ? plan.team_bytes : -plan.team_bytes) / int64_t(sizeof(double));
     }
 
     // Returns whether this team does what is done once for a system.
@@ -106,11 +168,11 @@ struct TeamContext {
         all[team.rank] = mine;
         team.sync();
         T total = all[0];
-#pragma unroll 1
+#pragma unroll 4
         for (int i = 1; i < team.size; ++i) {
             merge(total, all[i]);
         }
-        if (KIND == CHUNK) {
+        if (IS_SHARED<KIND>) {
             T *chunks = reinterpret_cast<T *>(shares);
             if (team.rank == 0) {
                 chunks[chunk] = total;
@@ -130,8 +192,20 @@ struct TeamContext {
     }
 
   private:
-    __device__ static Sizes seen_by_chunk(const Sizes &sizes, const TeamPlan &plan) {
-        if constexpr (KIND == CHUNK) {
+    // Returns where the memory of a part begins, after that of the block.
+    __device__ int64_t place_of(int part) const {
+        const int team = part / plan.parts;
+        return team * plan.team_bytes + (part - team * plan.parts) * plan.part_bytes;
+    }
+    // Returns the half of the block that the warp is in. A shuffle tells the compiler that it is
+    // the same for all lanes, which so stay together.
+    __device__ static int half(const TeamPlan &plan) {
+        return __shfl_sync(0xffffffffu, int(threadIdx.x) / plan.team_threads, 0);
+    }
+    __device__ static Sizes seen_by_team(const Sizes &sizes, const TeamPlan &plan) {
+        if constexpr (KIND == TWISTED) {
+            return sizes.of_half(half(plan));
+        } else if constexpr (KIND == CHUNK) {
             return sizes.of_chunk(threadIdx.x / plan.team_threads, plan.chunks);
         } else {
             return sizes;
@@ -145,82 +219,96 @@ struct RefinedSolve {
     const TeamContext<KIND> &context;
     const Sizes sizes;  // of the team's chunk
     const Team<KIND> team;
-    Substitution<KIND> substitution;
-    Residual<KIND> residual;
+    const int64_t system;
     double *factor;       // of the system
-    double *substituted;  // (unknowns)
+    double *substituted;  // (unknowns): the right-hand side, then v, then whatever comes
     double *iterate;      // (unknowns)
 
-    // Solves Rᵀ v = rhs, with rhs[t, i] = given(t, i), the slack's as given(N, 0), and, with a
-    // residual, AᵀW²(β − A·iterate) in addition.
+    __device__ RefinedSolve(const TeamContext<KIND> &context, int64_t system, double *iterate)
+        : context(context),
+          sizes(context.band()),
+          team(context.team),
+          system(system),
+          factor(context.plan.factor + system * context.plan.factor_values),
+          substituted(context.plan.substituted + context.index * context.plan.unknowns),
+          iterate(iterate) {}
+
+    // Sets the right-hand side to given(unknown), the slack being unknown N·P.
     template <class Given>
-    __device__ void forward(bool with_residual, Given given) {
+    __device__ void set(Given given) const {
+        const int p = sizes.block, number = context.part_number;
+        if (context.has_part()) {
+            const int64_t end = int64_t(context.first_point(number + 1)) * p;
+#pragma unroll 4
+            for (int64_t i = int64_t(context.first_point(number)) * p + context.part.rank; i < end;
+                 i += context.part.size) {
+                substituted[i] = given(i);
+            }
+        }
+        set_slack(given, 0);
+    }
+
+    // Sets the right-hand side to given(unknown), and AᵀW²(β − A·iterate) in addition; β is zero
+    // without `data`.
+    template <class Given>
+    __device__ void set_residual(bool data, Given given) const {
+        using Of = Residual<TeamContext<KIND>::PART>;
+        const ResidualLayout &layout = context.plan.layout.residual;
+        char *memory = context.part_memory();
+        Of residual(context.rows_of_part(memory, layout.rows), memory, layout);
+        const int p = sizes.block, number = context.part_number;
+        if (context.has_part()) {
+            residual.visit(system, iterate, data, context.first_point(number),
+                           context.first_point(number + 1), [&](int t, int i, double value) {
+                               const int64_t unknown = int64_t(t) * p + i;
+                               substituted[unknown] = given(unknown) + value;
+                           });
+        }
+        set_slack(given, residual.slack);
+    }
+
+    // Solves Rᵀ v = rhs.
+    __device__ void forward() const {
         const int p = sizes.block;
-        const int c = sizes.border, s = sizes.spikes;
-        substitution.fetch(factor, sizes.first);
-        if (KIND != CHUNK) {
+        const Substitution<KIND> substitution = this->substitution();
+        substitution.fetch(factor, sizes.first, substituted);
+        if (!IS_SHARED<KIND>) {
             substitution.fetch_border(factor);
         }
         substitution.start_forward();
-        double *record = this->record();
 #pragma unroll 1
-        for (int t = sizes.first; t < sizes.visited(); ++t) {
-            const bool in_border = t == sizes.blocks;
-            if (t + 1 < sizes.end) {
-                substitution.fetch(factor, t + 1);
+        for (int t = sizes.first; t != sizes.end; t += sizes.ahead) {
+            const bool last = t + sizes.ahead == sizes.end;
+            if (!last) {
+                substitution.fetch(factor, t + sizes.ahead, substituted);
             }
-            double *x = substitution.x;
-#pragma unroll 1
-            for (int i = team.rank; i < p; i += team.size) {
-                x[i] = given(t, i);
-            }
-            if (with_residual) {
-                residual.add(t, iterate, x);
-            }
-            if (in_border) {
+            if (KIND == TWISTED && last && sizes.ahead > 0) {
+                // The middle gets what the other half takes off.
+                context.sync();
+                const int64_t to_other = context.to_other_half();
 #pragma unroll 1
                 for (int i = team.rank; i < p; i += team.size) {
-                    substitution.border[s + i] += x[i];
+                    substitution.taken[i] += (substitution.taken + to_other)[i];
                 }
-            } else if (t >= sizes.end) {
-                // A separator gets the rest of its right-hand side.
-                const int first = (t - sizes.end) * p;
-#pragma unroll 1
-                for (int i = team.rank; i < p; i += team.size) {
-                    record[first + i] = x[i] - substitution.taken_off(t)[i];
-                }
-                team.sync();
-            } else {
-                substitution.arrive(t + 1 >= sizes.end);
-                substitution.forward(factor, t, substituted);
-                // The team waits before the next block row takes the place of this one.
-                team.sync();
             }
-        }
-        if (c - s > sizes.closing) {
-            const double defects = with_residual ? context.sum(residual.slack) : 0;
-            if (team.rank == 0 && sizes.end == sizes.blocks) {
-                substitution.border[s + sizes.closing] += given(sizes.points, 0) + defects;
-            }
-        }
-        if constexpr (KIND == CHUNK) {
+            substitution.arrive(last);
+            substitution.forward(factor, t, substitution.rhs(substituted, t), substituted);
+            // The team waits before the next block row takes the place of this one.
             team.sync();
-#pragma unroll 1
-            for (int i = team.rank; i < c; i += team.size) {
-                record[s + i] = substitution.border[i];
-            }
-            context.sync();
-            if (context.leads()) {
-                of_separators([](Separators<KIND> &system) { system.forward(); });
+        }
+        if constexpr (KIND == TWISTED) {
+            if (sizes.ahead < 0) {
+                context.sync();
             }
         } else {
-            substitution.forward_border(substituted);
+            complete_forward(substitution);
         }
     }
 
     // Solves R x = v, once v is there, by Substitution::backward, or by the same chunk by chunk.
-    template <class Emit, class After>
-    __device__ void backward(int probe, Emit emit, After after) const {
+    template <class Emit>
+    __device__ void backward(int probe, Emit emit) const {
+        const Substitution<KIND> substitution = this->substitution();
         if constexpr (KIND == CHUNK) {
             if (context.leads()) {
                 of_separators([&](Separators<KIND> &system) { system.backward(probe, emit); });
@@ -230,9 +318,11 @@ struct RefinedSolve {
             const double *solution =
                 workspace() + context.plan.chunks * layout.values + layout.unknowns;
             substitution.backward_chunk(factor, substituted, solution, layout.unknowns,
-                                        context.chunk, probe, emit, after);
+                                        context.chunk, probe, emit);
+        } else if constexpr (KIND == TWISTED) {
+            substitution.backward_half(factor, substituted, probe, context.to_other_half(), emit);
         } else {
-            substitution.backward(factor, substituted, probe, emit, after);
+            substitution.backward(factor, substituted, probe, emit);
         }
     }
 
@@ -254,34 +344,58 @@ struct RefinedSolve {
         return workspace() +
                context.chunk * RecordLayout(context.sizes, context.plan.chunks).values;
     }
-};
 
-// The structures of a team that solve with a factor at hand.
-template <Kind KIND>
-struct SolveSetup {
-    const TeamContext<KIND> &context;
-    Rows<KIND> rows;
-    Banded<KIND> banded;
-    Substitution<KIND> substitution;
-    Residual<KIND> residual;
+  private:
+    __device__ Substitution<KIND> substitution() const {
+        return {sizes, context.places, team, context.hidden(0), context.plan.layout.band};
+    }
 
-    __device__ explicit SolveSetup(const TeamContext<KIND> &context)
-        : context(context),
-          rows(context.plan.problem, context.sizes, context.team, context.pair, context.triple,
-               context.memory, context.plan.layout.rows),
-          banded(context.band(), context.places, context.team, context.memory,
-                 context.plan.layout.band),
-          substitution(context.band(), context.places, context.team, banded, context.memory,
-                       context.plan.layout.band),
-          residual(rows, context.memory, context.plan.layout.residual) {}
+    // Computes what comes after the blocks: the separators and the border.
+    __device__ void complete_forward(const Substitution<KIND> &substitution) const {
+        const int p = sizes.block, c = sizes.border, s = sizes.spikes;
+        // A separator gets the rest of its right-hand side.
+        const double *after = substituted + int64_t(sizes.end) * p;
+        double *record = this->record();
+        if (sizes.end < sizes.blocks) {
+#pragma unroll 1
+            for (int i = team.rank; i < s; i += team.size) {
+                const int ahead = sizes.by_block.quotient(i);
+                record[i] = after[i] - substitution.taken_off(sizes.end + ahead)[i - ahead * p];
+            }
+        } else {
+            // The closing point and the slack come after the last block.
+#pragma unroll 1
+            for (int i = team.rank; i < c - s; i += team.size) {
+                substitution.border[s + i] += after[i];
+            }
+        }
+        if constexpr (KIND == CHUNK) {
+            team.sync();
+#pragma unroll 1
+            for (int i = team.rank; i < c; i += team.size) {
+                record[s + i] = substitution.border[i];
+            }
+            context.sync();
+            if (context.leads()) {
+                of_separators([](Separators<KIND> &system) { system.forward(); });
+            }
+        } else {
+            substitution.forward_border(substituted);
+        }
+    }
 
-    // Returns the solve of one system, refining `iterate`.
-    __device__ RefinedSolve<KIND> solve(int64_t system, double *iterate) const {
-        const TeamPlan &plan = context.plan;
-        double *factor = plan.factor + system * plan.factor_values;
-        double *substituted = plan.substituted + context.index * plan.unknowns;
-        return {context,  context.band(), context.team, substitution,
-                residual, factor,         substituted,  iterate};
+    // Sets the slack's right-hand side, to which each thread adds its part of the defects. Then the
+    // whole right-hand side is there for all threads.
+    template <class Given>
+    __device__ void set_slack(Given given, double defects) const {
+        if (context.plan.problem.slack) {
+            const double sum = context.sum(defects);
+            if (team.rank == 0 && context.leads()) {
+                const int64_t unknown = int64_t(sizes.points) * sizes.block;
+                substituted[unknown] = given(unknown) + sum;
+            }
+        }
+        context.sync();
     }
 };
 

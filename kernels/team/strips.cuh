@@ -32,7 +32,8 @@ struct Places {
     __device__ int block_values(int block) const { return (block * kept + 1) / 2 * 2; }
 };
 
-// A strip: its group's first row, its own, and its number of rows.
+// A strip: its group's first row, or its own, where it is in no group; its own; and its number of
+// rows.
 struct Strip {
     int first, row, count;
 };
@@ -43,6 +44,9 @@ struct Strips {
     static constexpr int ROWS = MOST;
     static constexpr bool RAGGED = IS_RAGGED;
     __device__ static int of_group(int derivatives) { return (derivatives + MOST - 1) / MOST; }
+    __device__ static int count(const Sizes &sizes) {
+        return sizes.states * of_group(sizes.derivatives);
+    }
     __device__ static Strip get(const Sizes &sizes, int number) {
         const int q = sizes.derivatives;
         if (!RAGGED) {
@@ -54,7 +58,19 @@ struct Strips {
     }
 };
 
-// The block rows of the window: t, and t − 1 and t − 2 where they subtract something from it.
+// The same where strips do not care for groups, and the last has the rows that are left.
+struct EvenStrips {
+    static constexpr int ROWS = MOST_ROWS;
+    static constexpr bool RAGGED = false;
+    __device__ static int count(const Sizes &sizes) { return (sizes.block + ROWS - 1) / ROWS; }
+    __device__ static Strip get(const Sizes &sizes, int number) {
+        const int row = number * ROWS;
+        return {row, row, min(ROWS, sizes.block - row)};
+    }
+};
+
+// The block rows of the window: t, and t − 1 and t − 2 where they subtract something from it; where
+// two halves of a system meet, the last ones of both.
 struct BlockRows {
     double *now;
     const double *last, *before;
@@ -80,16 +96,14 @@ __device__ inline void add_products(double (&sum)[ROWS], const double *left, int
     }
 }
 
-// Where the operands of a lane lie in the rows of a matrix: at a place, or nowhere, where they are
-// zeros. Outermost columns are zeros beyond their row's group.
+// Where the operands of a lane lie in the rows of a matrix: at a place, from some row on. Before
+// that they are zeros, as outermost columns are before the group that has them.
 struct Operand {
-    int place;  // negative: nowhere
-    bool outermost;
+    int place, from;
 
-    // Returns the operand in a row whose group ends before `end`.
-    __device__ double get(const double *row, int end) const {
-        return unsigned(place) < (outermost ? unsigned(end) : unsigned(INT_MAX)) ? row[place] : 0.0;
-    }
+    // Returns the operand in row m ≥ 0, or zero for row −1.
+    __device__ double get(const double *row, int m) const { return m >= from ? row[place] : 0.0; }
+    __device__ static Operand nowhere() { return {0, INT_MAX}; }
 };
 
 // A tile of 8 × 8 sums Σ_m left(m, i) right(m, j), which a warp has the FP64 tensor cores compute,

@@ -16,38 +16,38 @@ struct Substitution {
     const Places places;
     const Team<KIND> team;
 
-    int parts = 1;  // threads to a sum
+    int shift = 0;  // 2^shift threads to a sum
 
     double *rows;    // (2, block values): block rows of R, in the memory of the window
     double *corner;  // (c, c+1): the border's triangle of R
-    double *given;   // (2, P): the same blocks of v, going backward
-    double *x;       // (2, P): what is left of the right-hand sides
+    double *given;   // (2, P): the same blocks of the right-hand side, or of v going backward
+    double *x;       // (2, P): what is left of the right-hand sides going backward
     double *solved;  // (2, w+1, P): the last blocks of the solutions, block t in slot t mod (w+1)
     double *border;  // (2, c): of the solutions, or what is left of the right-hand side
     double *taken;   // (w, P): what earlier blocks take off the right-hand sides of the next ones
 
-    __device__ Substitution(const Sizes &sizes, const Places &places, Team<KIND> team,
-                            const Banded<KIND> &banded, char *memory, const BandLayout &layout)
+    __device__ Substitution(const Sizes &sizes, const Places &places, Team<KIND> team, char *memory,
+                            const BandLayout &layout)
         : sizes(sizes),
           places(places),
           team(team),
-          rows(banded.window),
-          corner(banded.corner),
+          rows(array(memory, layout.window)),
+          corner(array(memory, layout.corner)),
           given(array(memory, layout.given)),
           x(array(memory, layout.x)),
           solved(array(memory, layout.solved)),
           border(array(memory, layout.border)),
           taken(array(memory, layout.taken)) {
-        while (parts < MOST_PARTS && 2 * parts * sizes.block <= team.size &&
-               team.size % (2 * parts) == 0) {
-            parts *= 2;
+        while (shift < MOST_SHIFT && (2 * sizes.block) << shift <= team.size &&
+               (team.size >> shift) % 2 == 0) {
+            ++shift;
         }
     }
 
     // Returns block row t of R, once it is there.
     __device__ const double *block_row(const double *factor, int t) const {
         const int64_t values = places.block_values(sizes.block);
-        return KIND == GLOBAL ? factor + t * values : rows + t % 2 * values;
+        return KIND == GLOBAL ? factor + t * values : rows + (t & 1) * values;
     }
     __device__ double *solution(int vector, int t) const {
         const int slots = sizes.bandwidth + 1;
@@ -55,23 +55,30 @@ struct Substitution {
     }
     // Returns what earlier blocks take off the right-hand side of block t, which is after them.
     __device__ double *taken_off(int t) const {
-        return taken + (sizes.bandwidth == 1 ? 0 : t % 2 * sizes.block);
+        return taken + (sizes.bandwidth == 1 ? 0 : (t & 1) * sizes.block);
     }
 
-    // Begins to load block row t of R and, going backward, the block of v.
-    __device__ void fetch(const double *factor, int t, const double *substituted = nullptr) const {
+    // Returns block t of the right-hand side, or of v going backward, once it is there.
+    __device__ const double *rhs(const double *substituted, int t) const {
+        return KIND == GLOBAL ? substituted + int64_t(t) * sizes.block
+                              : given + (t & 1) * sizes.block;
+    }
+
+    // Begins to load block row t of R and what rhs() returns.
+    __device__ void fetch(const double *factor, int t, const double *substituted) const {
         if constexpr (KIND != GLOBAL) {
             constexpr int together = 2;
             const int p = sizes.block, values = places.block_values(p);
             const double *source = factor + int64_t(t) * values;
-            double *target = rows + t % 2 * values;
+            double *target = rows + (t & 1) * values;
 #pragma unroll 4
             for (int index = team.rank * together; index < values; index += team.size * together) {
                 __pipeline_memcpy_async(target + index, source + index, 16);
             }
 #pragma unroll 1
-            for (int i = team.rank; substituted && i < p; i += team.size) {
-                __pipeline_memcpy_async(given + t % 2 * p + i, substituted + int64_t(t) * p + i, 8);
+            for (int i = team.rank; i < p; i += team.size) {
+                __pipeline_memcpy_async(given + (t & 1) * p + i, substituted + int64_t(t) * p + i,
+                                        8);
             }
             __pipeline_commit();
         }
@@ -110,37 +117,35 @@ struct Substitution {
         team.sync();
     }
 
-    // Solves block t of Rᵀ v = rhs, whose right-hand side is in x; v goes to `substituted`.
-    __device__ void forward(const double *factor, int t, double *substituted) const {
+    // Solves block t of Rᵀ v = rhs; v goes to `substituted`, where `rhs` may lie.
+    __device__ void forward(const double *factor, int t, const double *rhs,
+                            double *substituted) const {
         const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, pitch = places.kept;
         const double *a = block_row(factor, t);
         const double *taken = taken_off(t);
         double *v = solution(0, t);
         sums<1>(
             p,
-            [&](int i, int part, double (&sum)[1]) {
-#pragma unroll 4
-                for (int k = part; k <= i; k += parts) {
-                    sum[0] = fma(a[k * pitch + q + i], x[k] - taken[k], sum[0]);
-                }
+            [&](int i, double (&sum)[1]) {
+                terms(0, i + 1, [&](int k) {
+                    sum[0] = fma(a[k * pitch + q + i], rhs[k] - taken[k], sum[0]);
+                });
             },
-            [&](int i, const double (&sum)[1]) {
-                v[i] = sum[0];
-                substituted[int64_t(t) * p + i] = sum[0];
-            });
+            [&](int i, const double (&sum)[1]) { v[i] = sum[0]; });
         team.sync();
+#pragma unroll 1
+        for (int i = team.rank; i < p; i += team.size) {
+            substituted[int64_t(t) * p + i] = v[i];
+        }
         // These are the columns of block t+w, then those of block t+1 if that is another, and the
         // border.
         sums<1>(
             w * p + sizes.border,
-            [&](int column, int part, double (&sum)[1]) {
+            [&](int column, double (&sum)[1]) {
                 const int first = column < p ? sizes.by_derivatives.multiple(column) : 0;
                 const int place = column < p ? column : q + p + column - p;
                 const double *entries = a + place;
-#pragma unroll 4
-                for (int m = first + part; m < p; m += parts) {
-                    sum[0] = fma(entries[m * pitch], v[m], sum[0]);
-                }
+                terms(first, p, [&](int m) { sum[0] = fma(entries[m * pitch], v[m], sum[0]); });
             },
             [&](int column, const double (&sum)[1]) {
                 if (column < p) {
@@ -175,27 +180,59 @@ struct Substitution {
 
     // Solves R x = v for v of `substituted`, from the last block to the first. With a probe, it
     // solves R x = e_probe at the same time. emit(t, i, value, of_probe) gets the solutions, the
-    // border as block n, without a probe zero for the second; after(t) is called once a block is
-    // complete.
-    template <class Emit, class After>
-    __device__ void backward(const double *factor, const double *substituted, int probe, Emit emit,
-                             After after) const {
+    // border as block n, without a probe zero for the second.
+    template <class Emit>
+    __device__ void backward(const double *factor, const double *substituted, int probe,
+                             Emit emit) const {
         fetch(factor, sizes.end - 1, substituted);
 #pragma unroll 1
         for (int i = team.rank; i < 2 * (sizes.bandwidth + 1) * sizes.block; i += team.size) {
             solved[i] = 0;
         }
         backward_border(substituted, probe, emit);
-        backward_blocks(factor, substituted, probe, emit, after);
+        backward_blocks(factor, substituted, probe, emit, [](int) {});
+    }
+
+    // Solves R x = v within a half of the system. The first half solves the middle, which it passes
+    // to the second, `to_other` values away.
+    template <class Emit>
+    __device__ void backward_half(const double *factor, const double *substituted, int probe,
+                                  int64_t to_other, Emit emit) const {
+        const int middle = sizes.end - sizes.ahead;
+        fetch(factor, middle, substituted);
+        if (sizes.ahead < 0) {
+            __syncthreads();
+            backward_blocks(factor, substituted, probe, emit, [](int) {});
+            return;
+        }
+        // No solution comes before the middle.
+#pragma unroll 1
+        for (int i = team.rank; i < 2 * (sizes.bandwidth + 1) * sizes.block; i += team.size) {
+            solved[i] = 0;
+        }
+        backward_blocks(
+            factor, substituted, probe,
+            [&](int t, int i, double value, double probed) {
+                emit(t, i, value, probed);
+                if (t == middle) {
+                    (solution(0, t) + to_other)[i] = value;
+                    (solution(1, t) + to_other)[i] = probed;
+                }
+            },
+            [&](int t) {
+                if (t == middle) {
+                    __syncthreads();
+                }
+            });
     }
 
     // Solves R x = v within a chunk, given what it is coupled with: the border, and `solution` (2,
     // unknowns) of the separators, where the separator before the chunk and the one after have the
     // given places.
-    template <class Emit, class After>
+    template <class Emit>
     __device__ void backward_chunk(const double *factor, const double *substituted,
                                    const double *solution, int unknowns, int chunk, int probe,
-                                   Emit emit, After after) const {
+                                   Emit emit) const {
         const int s = sizes.spikes, p = sizes.block, vectors = probe < 0 ? 1 : 2;
         const int of_border = unknowns - (sizes.border - s);
         fetch(factor, sizes.end - 1, substituted);
@@ -213,46 +250,58 @@ struct Substitution {
                 border[vector * sizes.border + s + i] = solution[of_border + i];
             }
         }
-        backward_blocks(factor, substituted, probe, emit, after);
+        backward_blocks(factor, substituted, probe, emit, [](int) {});
     }
 
   private:
-    // The most threads to a sum. Teams within a warp have no more threads than sums.
-    static constexpr int MOST_PARTS = KIND == BLOCK || KIND == GLOBAL ? 8 : 1;
+    // The most of it. Teams within a warp have no more threads than sums.
+    static constexpr int MOST_SHIFT = PART_OF<KIND> != KIND ? 3 : 0;
 
-    // Computes `count` sums: add(i, part, sum) adds the terms part, part + parts, … of sum i, and
-    // put(i, sum) takes the whole.
+    // Calls term(k) for the thread's share of the terms `from` ≤ k < `end` of its sum.
+    template <class Term>
+    __device__ void terms(int from, int end, Term term) const {
+        const int parts = 1 << shift;
+        int k = from + (team.rank & (parts - 1));
+        const int count = (end - k + parts - 1) >> shift;
+#pragma unroll 4
+        for (int m = 0; m < count; ++m, k += parts) {
+            term(k);
+        }
+    }
+
+    // Computes `count` sums: add(i, sum) adds the terms of sum i, and put(i, sum) takes the whole.
     template <int VECTORS, class Add, class Put>
     __device__ void sums(int count, Add add, Put put) const {
-        const int part = team.rank & (parts - 1);
+        const bool puts = (team.rank & ((1 << shift) - 1)) == 0;
 #pragma unroll 1
-        for (int first = 0; first < count; first += team.size / parts) {
-            const int i = first + team.rank / parts;
+        for (int first = 0; first < count; first += team.size >> shift) {
+            const int i = first + (team.rank >> shift);
             double sum[VECTORS] = {};
             if (i < count) {
-                add(i, part, sum);
+                add(i, sum);
             }
 #pragma unroll 1
-            for (int other = 1; MOST_PARTS > 1 && other < parts; other *= 2) {
+            for (int other = 1; MOST_SHIFT > 0 && other < 1 << shift; other *= 2) {
 #pragma unroll
                 for (double &value : sum) {
                     value += __shfl_xor_sync(0xffffffffu, value, other);
                 }
             }
-            if (i < count && part == 0) {
+            if (i < count && puts) {
                 put(i, sum);
             }
         }
     }
 
+    // Calls after(t) once a block is complete.
     template <class Emit, class After>
     __device__ void backward_blocks(const double *factor, const double *substituted, int probe,
-                                    Emit &emit, After &after) const {
-        const int p = sizes.block;
+                                    Emit emit, After after) const {
+        const int p = sizes.block, after_all = sizes.first - sizes.ahead;
 #pragma unroll 1
-        for (int t = sizes.end - 1; t >= sizes.first; --t) {
-            if (t > sizes.first) {
-                fetch(factor, t - 1, substituted);
+        for (int t = sizes.end - sizes.ahead; t != after_all; t -= sizes.ahead) {
+            if (t != sizes.first) {
+                fetch(factor, t - sizes.ahead, substituted);
             }
             arrive(t == sizes.first);
             if (probe < 0) {
@@ -309,8 +358,7 @@ struct Substitution {
         const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, c = sizes.border;
         const int pitch = places.kept;
         const double *a = block_row(factor, t);
-        const double *v =
-            KIND == GLOBAL ? substituted + int64_t(t) * p : given + t % 2 * sizes.block;
+        const double *v = rhs(substituted, t);
         // From a solution to that of the probe.
         const int64_t to_probe = solution(1, t) - solution(0, t);
         auto take = [](double (&sum)[VECTORS], double entry, const double *value, int64_t ahead) {
@@ -321,22 +369,14 @@ struct Substitution {
         };
         sums<VECTORS>(
             p,
-            [&](int i, int part, double (&sum)[VECTORS]) {
+            [&](int i, double (&sum)[VECTORS]) {
                 const double *row = a + i * pitch, *outermost = solution(0, t + w);
-                const int end = sizes.by_derivatives.multiple(i) + q;
-#pragma unroll 4
-                for (int k = part; k < end; k += parts) {
-                    take(sum, row[k], outermost + k, to_probe);
-                }
+                terms(0, sizes.by_derivatives.multiple(i) + q,
+                      [&](int k) { take(sum, row[k], outermost + k, to_probe); });
                 const double *next = solution(0, t + 1);
-#pragma unroll 1
-                for (int k = part; w == 2 && k < p; k += parts) {
-                    take(sum, row[q + p + k], next + k, to_probe);
-                }
-#pragma unroll 1
-                for (int k = part; k < c; k += parts) {
-                    take(sum, row[places.border + k], border + k, c);
-                }
+                terms(0, w == 2 ? p : 0,
+                      [&](int k) { take(sum, row[q + p + k], next + k, to_probe); });
+                terms(0, c, [&](int k) { take(sum, row[places.border + k], border + k, c); });
             },
             [&](int i, const double (&sum)[VECTORS]) {
                 x[i] = v[i] - sum[0];
@@ -347,12 +387,9 @@ struct Substitution {
         team.sync();
         sums<VECTORS>(
             p,
-            [&](int i, int part, double (&sum)[VECTORS]) {
+            [&](int i, double (&sum)[VECTORS]) {
                 const double *row = a + i * pitch + q;
-#pragma unroll 4
-                for (int k = i + part; k < p; k += parts) {
-                    take(sum, row[k], x + k, p);
-                }
+                terms(i, p, [&](int k) { take(sum, row[k], x + k, p); });
             },
             [&](int i, const double (&sum)[VECTORS]) {
 #pragma unroll

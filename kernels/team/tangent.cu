@@ -22,8 +22,7 @@ __device__ void team_tangent(const TeamPlan &plan, const TeamTangent &tangents) 
     const int64_t values = int64_t(sizes.points) * p;
     const int results = plan.problem.results;
 
-    SolveSetup<KIND> setup(context);
-    Tangent<KIND> tangent(setup.rows, tangents, context.memory);
+    Tangent<KIND> tangent(context.rows(), tangents, context.memory);
 
 #pragma unroll 1
     for (int64_t system = context.first_system(); system < context.end_of_systems(); ++system) {
@@ -49,9 +48,9 @@ __device__ void team_tangent(const TeamPlan &plan, const TeamTangent &tangents) 
         }
         double *direction = plan.direction + context.index * plan.unknowns;
         double *rhs = plan.tangent_rhs + context.index * plan.unknowns;
-        RefinedSolve<KIND> solve = setup.solve(system, direction);
+        const RefinedSolve<KIND> solve(context, system, direction);
         const int refinement = plan.problem.refinement;
-        double *x = solve.substitution.x;
+        double *x = array(context.memory, plan.layout.band.x);
         double slack = 0;
         if (tangents.q) {
 #pragma unroll 1
@@ -78,28 +77,26 @@ __device__ void team_tangent(const TeamPlan &plan, const TeamTangent &tangents) 
             }
             slack = context.sum(tangent.slack);
         }
+        auto right = [&](int64_t unknown) { return unknown == values ? slack : rhs[unknown]; };
 #pragma unroll 1
         for (int step = 0; step <= refinement; ++step) {
             context.sync();
-            if (step > 0) {
-                solve.residual.start(system, direction, false, 0, x);
+            if (step == 0) {
+                solve.set(right);
+            } else {
+                solve.set_residual(false, right);
             }
-            solve.forward(step > 0, [&](int t, int i) {
-                return t == sizes.points ? slack : rhs[int64_t(t) * p + i];
+            solve.forward();
+            solve.backward(-1, [&](int t, int i, double value, double) {
+                const int64_t unknown = int64_t(t) * p + i;
+                if (step > 0) {
+                    value += direction[unknown];
+                }
+                direction[unknown] = value;
+                if (step == refinement) {
+                    put(unknown, value);
+                }
             });
-            solve.backward(
-                -1,
-                [&](int t, int i, double value, double) {
-                    const int64_t unknown = int64_t(t) * p + i;
-                    if (step > 0) {
-                        value += direction[unknown];
-                    }
-                    direction[unknown] = value;
-                    if (step == refinement) {
-                        put(unknown, value);
-                    }
-                },
-                [](int) {});
         }
     }
 }

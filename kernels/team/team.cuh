@@ -1,6 +1,7 @@
 // A team: the threads that work on one system together.
 //
-// Up to 32 threads of one warp, several teams to a warp (WARP, CHUNK), or all threads of a block.
+// Up to 32 threads of one warp, several teams to a warp (WARP, CHUNK), or all threads of a block,
+// or half of them (TWISTED).
 
 #ifndef MECHANISTIC_TEAM_CUH
 #define MECHANISTIC_TEAM_CUH
@@ -13,20 +14,22 @@ enum Kind {
     WARP,    // team within a warp, working in shared memory
     BLOCK,   // a block, working in shared memory
     GLOBAL,  // a block, working in global memory
-    CHUNK    // team within a warp, working in shared memory on a chunk of the block's system
+    CHUNK,   // team within a warp, working in shared memory on a chunk of the block's system
+    TWISTED  // half of a block, working in shared memory on half of the block's system
 };
 
 // The most threads of a block of warp kernels, and of a block of the other kernels. With registers
-// for so many threads of block kernels, a multiprocessor holds three of their usual blocks of 128.
+// for so many threads of block and twisted kernels, a multiprocessor holds three of their usual
+// blocks of 128, or two of 192.
 constexpr int WARP_BLOCK = 128;
 constexpr int MOST_BLOCK = 256;
 constexpr int SHARED_BLOCK = 384;
 constexpr int most_threads(Kind kind) {
-    return kind == WARP ? WARP_BLOCK : kind == BLOCK ? SHARED_BLOCK : MOST_BLOCK;
+    return kind == WARP ? WARP_BLOCK : kind == BLOCK || kind == TWISTED ? SHARED_BLOCK : MOST_BLOCK;
 }
 
 // Makes instances of the kernel team_<operation> for each kind of team. They compute in double
-// precision. Operations on the factor of a solve without chunks have no instance for chunks.
+// precision. Operations on the factor of a whole system have no instance for teams that share one.
 #define TEAM_INSTANCE(operation, Parameters, KIND, kind)                                           \
     extern "C" __global__ void __launch_bounds__(most_threads(KIND), 1) team_##operation##_##kind( \
         const __grid_constant__ TeamPlan plan, const __grid_constant__ Parameters parameters) {    \
@@ -36,20 +39,33 @@ constexpr int most_threads(Kind kind) {
     TEAM_INSTANCE(operation, Parameters, WARP, warp)   \
     TEAM_INSTANCE(operation, Parameters, BLOCK, block) \
     TEAM_INSTANCE(operation, Parameters, GLOBAL, global)
-#define TEAM_INSTANCES(operation, Parameters)   \
-    TEAM_WHOLE_INSTANCES(operation, Parameters) \
-    TEAM_INSTANCE(operation, Parameters, CHUNK, chunk)
+#define TEAM_INSTANCES(operation, Parameters)          \
+    TEAM_WHOLE_INSTANCES(operation, Parameters)        \
+    TEAM_INSTANCE(operation, Parameters, CHUNK, chunk) \
+    TEAM_INSTANCE(operation, Parameters, TWISTED, twisted)
+
+// What works on points by itself, without waiting for the rest of a system's threads: a warp of a
+// block, or a team within a warp.
+template <Kind KIND>
+constexpr Kind PART_OF = KIND == BLOCK || KIND == GLOBAL || KIND == TWISTED ? WARP : KIND;
+
+// Whether the teams of a block share a system.
+template <Kind KIND>
+constexpr bool IS_SHARED = KIND == CHUNK || KIND == TWISTED;
 
 template <Kind KIND>
 struct Team {
     int rank;
     int size;
     unsigned lanes;  // of the warp that belong to the team
+    int barrier;     // of the team, if it is half of a block
 
     // Waits for the team and makes its writes visible to it.
     __device__ void sync() const {
         if (KIND == WARP || KIND == CHUNK) {
             __syncwarp(lanes);
+        } else if (KIND == TWISTED) {
+            asm volatile("bar.sync %0, %1;" : : "r"(barrier), "r"(size) : "memory");
         } else {
             __syncthreads();
         }

@@ -309,6 +309,7 @@ pub struct BandLayout {
 #[repr(C)]
 #[derive(Debug, Copy, Clone, Default)]
 pub struct ResidualLayout {
+    pub rows: RowsLayout,
     pub z: u32,
     pub parts: u32,
     pub equation: u32,
@@ -320,6 +321,7 @@ pub struct ResidualLayout {
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct GradientLayout {
+    pub rows: RowsLayout,
     pub z: u32,
     pub g: u32,
     pub parts: u32,
@@ -366,7 +368,7 @@ pub struct TeamLayout {
     pub pair: TableLayout,
     /// of the block
     pub triple: TableLayout,
-    /// of the block, in chunk kernels: (C, 2), for sums over the chunks
+    /// of the block, where teams share a system: (C, 2), for sums over C
     pub shares: u32,
     /// of the team, as all below: (team, 2), for sums over the team
     pub notes: u32,
@@ -375,20 +377,21 @@ pub struct TeamLayout {
     pub band: BandLayout,
     /// in chunk kernels, in the same place: of their system
     pub separators: BandLayout,
+    /// of the team's first part, in the same place
     pub residual: ResidualLayout,
 }
 
 /// A problem, how its systems are dealt out to teams of threads, and their workspace.
 ///
-/// Team i, or block i in chunk kernels, works on the systems i·group .. (i+1)·group, one after
-/// another. Factor and iterate are kept for the adjoint; the rest of the workspace is a team's own,
-/// and in chunk kernels, whose teams share a system, a block's: then (teams, …) below means (blocks,
-/// …).
+/// Team i, or block i in chunk and twisted kernels, whose teams share a system, works on the systems
+/// i·group .. (i+1)·group, one after another. Factor and iterate are kept for the adjoint; the rest
+/// of the workspace is a team's own, or a block's where its teams share a system: then (teams, …)
+/// below means (blocks, …).
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct TeamPlan {
     pub problem: Problem,
-    /// systems of a team, in chunk kernels of a block
+    /// systems of a team, or of a block whose teams share them
     pub group: i64,
     /// per system: n blocks of P·(w·P + Q + c), in chunk kernels the C−1
     /// of the separators, then the border, c·c
@@ -401,10 +404,14 @@ pub struct TeamPlan {
     pub separator_values: i64,
     /// memory of a block, before that of its teams
     pub common_bytes: i64,
-    /// of a team: up to 32 in warp and chunk kernels, else the block
+    /// from what residual and gradient have of a team's part to the next's
+    pub part_bytes: i64,
+    /// of a team: up to 32 within a warp, else of the block, or of half of it
     pub team_threads: i32,
-    /// C of a system, each a team of its block; 1 in all but chunk kernels
+    /// C of a system, each a team of its block; 1 where teams share none
     pub chunks: i32,
+    /// of a team, which work on points side by side: warps, or the team
+    pub parts: i32,
     /// of the memory of a block and of a team
     pub layout: TeamLayout,
     /// (B, factor_values), R of M = RᵀR
@@ -447,7 +454,7 @@ pub struct TeamAdjoint {
     /// (B), or null: zeros
     pub epsilon_cotangent: *const ::core::ffi::c_void,
     /// Of an input with a batch axis, row i is the gradient of system i; of a shared input, the sum
-    /// of team i (in chunk kernels block i) over its systems.
+    /// of team i (or block i) over its systems.
     pub coefficients: Output,
     pub rhs: Output,
     pub initial_values: Output,

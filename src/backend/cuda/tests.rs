@@ -60,6 +60,11 @@ macro_rules! on_every_path {
             },
             $($test),*
         }
+        on_path! {
+            team_halves:
+            Subject { path: TestPath::TeamHalves { systems: 3 }, batch: 11, points: 12 },
+            $($test),*
+        }
     };
 }
 

@@ -139,7 +139,7 @@ impl<T: Real> ColdTeams<T> {
         check_length("sums of the defects", 4 * problem.systems(), sums.len())?;
         let sums = self.teams.device.address_mut(sums).pointer();
         let output = TeamDefects { status, own_status, sums };
-        let memory = self.teams.plan.defects_memory();
+        let memory = self.teams.plan.forward_memory();
         self.teams.launch(&self.defects, problem, workspace, 1, &memory, output)
     }
 

@@ -14,6 +14,8 @@ use crate::backend::cuda::bindings::{
 
 /// Places are counted in units of so many bytes.
 const UNIT: usize = 16;
+/// The least points of a part of a team: the last part has the last step, which begins a point before.
+const LEAST_POINTS: usize = 2;
 
 /// Deals out memory from its beginning on, in pieces that begin at multiples of [`UNIT`].
 #[derive(Clone, Copy, Default)]
@@ -45,6 +47,10 @@ pub struct Memory {
     pub common_bytes: usize,
     /// Number of bytes from the memory of one team to that of the next.
     pub team_bytes: usize,
+    /// Number of parts of a team that work on points side by side.
+    pub parts: usize,
+    /// Number of bytes from what one part has for that to what the next has.
+    pub part_bytes: usize,
 }
 
 impl Band {
@@ -68,45 +74,39 @@ impl Band {
 }
 
 impl Plan {
-    /// Returns the memory of the forward kernels.
+    /// Returns the memory of the kernels of the forward solve and of the defects.
     pub fn forward_memory(&self) -> Memory {
-        let (layout, common, after) = self.solving();
-        self.memory(layout, common, after)
+        self.solving(self.notes(), |_| ()).0
     }
 
-    /// Returns the memory of the adjoint kernels. What the gradients need lies in the place of what
-    /// the residuals need, since refinement is over when gradients begin.
+    /// Returns the memory of the adjoint kernels.
     pub fn adjoint_memory(&self) -> (Memory, GradientLayout) {
-        let (mut layout, common, mut after) = self.solving();
         let (e, k, w, p) = (self.equations, self.states, self.bandwidth(), self.block());
         let over_time = |axis: usize, values: usize| if axis == 1 { values } else { 0 };
-        let mut own = self.before_residual(&mut layout);
+        let mut of_part = self.notes();
         let gradient = GradientLayout {
-            z: own.take((w + 1) * p),
-            g: own.take((w + 1) * p),
-            parts: own.take(2 * e * (k | 1)),
-            equation: own.take(2 * e),
-            pair: own.take(k * self.pair_rows),
-            triple: own.take(k * self.triple_rows),
-            scales: own.take(e + self.initial),
-            pending: own.take(self.step_states),
-            handed_on: own.take(self.step_states),
-            total_coefficients: own.take(over_time(self.coefficient_points, self.coefficients)),
-            total_rhs: own.take(over_time(self.rhs_points, e)),
-            total_steps: own.take(over_time(self.step_points, self.step_states)),
+            rows: self.rows(&mut of_part),
+            z: of_part.take((w + 1) * p),
+            g: of_part.take((w + 1) * p),
+            parts: of_part.take(2 * e * (k | 1)),
+            equation: of_part.take(2 * e),
+            pair: of_part.take(k * self.pair_rows),
+            triple: of_part.take(k * self.triple_rows),
+            scales: of_part.take(e + self.initial),
+            pending: of_part.take(self.step_states),
+            handed_on: of_part.take(self.step_states),
+            total_coefficients: of_part.take(over_time(self.coefficient_points, self.coefficients)),
+            total_rhs: of_part.take(over_time(self.rhs_points, e)),
+            total_steps: of_part.take(over_time(self.step_points, self.step_states)),
         };
-        after.units = after.units.max(own.units);
-        (self.memory(layout, common, after), gradient)
+        (self.solving(of_part, |_| ()).0, gradient)
     }
 
-    /// Returns the memory of the tangent kernels. What their right-hand sides need lies in the
-    /// place of what the residuals need, since the two are never computed at the same time.
+    /// Returns the memory of the tangent kernels.
     pub fn tangent_memory(&self) -> (Memory, TangentLayout) {
-        let (mut layout, common, mut after) = self.solving();
         let (e, k) = (self.equations, self.states);
         let (pair, triple) = (2 * k * self.pair_rows, 3 * k * self.triple_rows);
-        let mut own = self.before_residual(&mut layout);
-        let tangent = TangentLayout {
+        self.solving(self.notes(), |own| TangentLayout {
             z: own.take((self.bandwidth() + 1) * self.block()),
             parts: own.take(2 * e * k),
             equation: own.take(2 * e),
@@ -115,47 +115,31 @@ impl Plan {
             triple: own.take(triple),
             triple_tangent: own.take(triple),
             coefficients: own.take(self.coefficients),
-        };
-        after.units = after.units.max(own.units);
-        (self.memory(layout, common, after), tangent)
-    }
-
-    /// Returns the memory of the kernels of the defects.
-    pub fn defects_memory(&self) -> Memory {
-        let (mut layout, common) = self.common();
-        let mut arena = self.rows(&mut layout);
-        layout.band.x = arena.take(self.block());
-        layout.residual = self.residual(&mut arena);
-        self.memory(layout, common, arena)
+        })
     }
 
     /// Returns the memory of the kernels of the variances.
     pub fn variances_memory(&self) -> (Memory, CovariancesLayout) {
-        let (mut layout, common) = self.common();
+        let (layout, common) = self.common();
         let (p, c) = (self.block(), self.border);
         let known = self.bandwidth() * p + c;
         let pitch = known | 1;
-        let mut arena = Arena::default();
-        layout.notes = arena.take(2 * self.team_threads);
+        let mut arena = self.notes();
         let covariances = CovariancesLayout {
             window: arena.take(known * pitch),
             coupled: arena.take(p * pitch),
             across: arena.take(p * pitch),
             inverse: arena.take(c * (c + 1)),
         };
-        (self.memory(layout, common, arena), covariances)
+        let none = self.notes();
+        (self.memory(layout, common, arena, none, none), covariances)
     }
 
     /// Returns the largest memory that any kernel of this plan asks for, with the layout of the
     /// forward kernels.
     pub fn most_memory(&self) -> Memory {
         let after = match self.cold {
-            true => self
-                .tangent_memory()
-                .0
-                .team_bytes
-                .max(self.defects_memory().team_bytes)
-                .max(self.variances_memory().0.team_bytes),
+            true => self.tangent_memory().0.team_bytes.max(self.variances_memory().0.team_bytes),
             false => self.adjoint_memory().0.team_bytes,
         };
         let forward = self.forward_memory();
@@ -166,7 +150,7 @@ impl Plan {
     /// teams.
     pub fn dynamic_shared(&self, memory: &Memory) -> usize {
         match self.kind {
-            Kind::Warp | Kind::Block | Kind::Chunk => {
+            Kind::Warp | Kind::Block | Kind::Chunk | Kind::Twisted => {
                 memory.common_bytes + self.teams_of_block() * memory.team_bytes
             }
             Kind::Global => 0,
@@ -186,43 +170,35 @@ impl Plan {
         };
         let (pair, triple) = (table(self.pair_rows, 2), table(self.triple_rows, 3));
         let shares = arena.take(if self.chunks > 1 { 2 * self.chunks } else { 0 });
-        (TeamLayout { pair, triple, shares, ..TeamLayout::default() }, arena)
+        // The memory of a team begins with its notes.
+        (TeamLayout { pair, triple, shares, notes: 0, ..TeamLayout::default() }, arena)
     }
 
-    /// Lays out what the memory of a team begins with: notes, by which its threads add up sums, and
-    /// rows.
-    fn rows(&self, layout: &mut TeamLayout) -> Arena {
-        let powers = self.step_states * self.derivatives;
+    /// Lays out what the memory of a team begins with: notes, by which its threads add up sums.
+    fn notes(&self) -> Arena {
         let mut arena = Arena::default();
-        layout.notes = arena.take(2 * self.team_threads);
-        layout.rows = RowsLayout {
+        arena.take(2 * self.team_threads);
+        arena
+    }
+
+    /// Lays out what the rows of a point need.
+    fn rows(&self, arena: &mut Arena) -> RowsLayout {
+        let powers = self.step_states * self.derivatives;
+        RowsLayout {
             pair_powers: arena.take(2 * powers),
             triple_powers: arena.take(if self.triple_rows > 0 { 3 * powers } else { 0 }),
             lengths: arena.take(self.step_states),
             coefficients: arena.take(self.coefficients),
             rhs: arena.take(self.equations),
             initial: arena.take(self.initial),
-        };
-        arena
-    }
-
-    /// Lays out rows, elimination and substitution. The matrix of the separators lies in the place
-    /// of the chunk's, since the two are never worked on at the same time.
-    fn before_residual(&self, layout: &mut TeamLayout) -> Arena {
-        let mut arena = self.rows(layout);
-        let mut of_separators = arena;
-        layout.band = self.band().layout(&mut arena);
-        if self.chunks > 1 {
-            layout.separators = self.separators().layout(&mut of_separators);
         }
-        arena.units = arena.units.max(of_separators.units);
-        arena
     }
 
-    /// Lays out what residuals need.
+    /// Lays out what the residuals of a part of a team need.
     fn residual(&self, arena: &mut Arena) -> ResidualLayout {
         let (e, k) = (self.equations, self.states);
         ResidualLayout {
+            rows: self.rows(arena),
             z: arena.take((self.bandwidth() + 1) * self.block()),
             parts: arena.take(e * (k | 1)),
             equation: arena.take(e),
@@ -231,19 +207,47 @@ impl Plan {
         }
     }
 
-    /// Lays out what a solve with refinement needs: returns the layout, and what is taken of the
-    /// memory of the block and of a team.
-    fn solving(&self) -> (TeamLayout, Arena, Arena) {
+    /// Lays out what a solve with refinement needs, and beside it `own`. What a part of the team needs
+    /// for residuals, or ends with `of_part`, lies in the place of rows, elimination and substitution,
+    /// since the two are never needed at the same time; so do the matrices of the chunk and of the
+    /// separators.
+    fn solving<T>(&self, mut of_part: Arena, own: impl FnOnce(&mut Arena) -> T) -> (Memory, T) {
         let (mut layout, common) = self.common();
-        let mut arena = self.before_residual(&mut layout);
-        layout.residual = self.residual(&mut arena);
-        (layout, common, arena)
+        let start = self.notes();
+        let mut arena = start;
+        layout.rows = self.rows(&mut arena);
+        let mut of_separators = arena;
+        layout.band = self.band().layout(&mut arena);
+        if self.has_separators() {
+            layout.separators = self.separators().layout(&mut of_separators);
+        }
+        arena.units = arena.units.max(of_separators.units);
+        let own = own(&mut arena);
+        let mut of_residual = start;
+        layout.residual = self.residual(&mut of_residual);
+        of_part.units = of_part.units.max(of_residual.units);
+        (self.memory(layout, common, arena, start, of_part), own)
     }
 
-    /// Returns the memory with this layout, of which so much is taken.
-    fn memory(&self, layout: TeamLayout, common: Arena, of_team: Arena) -> Memory {
-        let team_bytes = self.spread(of_team.bytes());
-        Memory { layout, common_bytes: common.bytes(), team_bytes }
+    /// Returns the memory with this layout, of which so much is taken, and by the first part of a team
+    /// what lies between `start` and the end of `of_part`. There are as many parts as warps, but for
+    /// those that would need more memory than there is, or points.
+    fn memory(
+        &self,
+        layout: TeamLayout,
+        common: Arena,
+        of_team: Arena,
+        start: Arena,
+        of_part: Arena,
+    ) -> Memory {
+        let part_bytes = of_part.bytes() - start.bytes();
+        let room = of_team.bytes() - start.bytes();
+        let points = self.points / self.chunks;
+        let warps = (self.team_threads / 32).min(points / LEAST_POINTS).max(1);
+        let parts = (room / part_bytes.max(1)).clamp(1, warps);
+        let of_parts = start.bytes().saturating_add(parts * part_bytes);
+        let team_bytes = self.spread(of_team.bytes().max(of_parts));
+        Memory { layout, common_bytes: common.bytes(), team_bytes, parts, part_bytes }
     }
 
     /// Returns the least distance between teams of this many bytes each at which the lanes of

@@ -22,6 +22,9 @@ pub enum Kind {
     /// Up to 32 threads of a warp with a chunk of the time points of their block's system, and
     /// their working set in shared memory.
     Chunk,
+    /// Half of a block, from the first or the last time point of its system to the middle, with its
+    /// working set in shared memory.
+    Twisted,
 }
 
 impl Kind {
@@ -32,6 +35,7 @@ impl Kind {
             Kind::Block => "block",
             Kind::Global => "global",
             Kind::Chunk => "chunk",
+            Kind::Twisted => "twisted",
         }
     }
 }
@@ -59,6 +63,13 @@ const LEAST_OF_WARPS: usize = 20;
 /// The number of systems for each multiprocessor with which a warp for each fills the device: two
 /// for each of its schedulers, as much as registers allow of blocks.
 const FULL_WARPS: usize = 8;
+/// The least points of a system that two teams share: one each, and one where they meet.
+const LEAST_TWISTED: usize = 3;
+/// The threads of each of them: up to P = 31 one for each of the 3P + 1 columns that are eliminated,
+/// and few enough for a multiprocessor to hold two pairs with 168 registers a thread.
+const TWISTED_THREADS: usize = 96;
+/// The least P for which more threads have something to do than those of two teams.
+const LEAST_OF_LARGE: usize = 64;
 /// The alignment of the parts of the workspace, in bytes.
 const ALIGNMENT: usize = 256;
 
@@ -66,7 +77,7 @@ const ALIGNMENT: usize = 256;
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     batch: usize,
-    points: usize,
+    pub(super) points: usize,
     pub(super) states: usize,
     pub(super) derivatives: usize,
     pub(super) equations: usize,
@@ -89,7 +100,8 @@ pub struct Plan {
     pub team_threads: usize,
     /// Number of warps of a block, if teams are within a warp.
     warps: usize,
-    /// Number C of chunks of the time points, which is 1 if a system is not shared out.
+    /// Number C of chunks of the time points, which is 1 if a system is not shared out, and 2 for
+    /// halves.
     pub chunks: usize,
     /// Number of consecutive systems whose gradients of shared inputs one team adds up, or one
     /// block where the teams share a system.
@@ -250,12 +262,28 @@ impl Plan {
         }
         self.kind = Kind::Block;
         self.team_threads = match self.block() {
-            ..64 => 128,
+            ..LEAST_OF_LARGE => 128,
             _ => 256,
         };
         if self.dynamic_shared(&self.most_memory()) > limits.shared_memory {
             self.kind = Kind::Global;
+        } else if let Some(twisted) = self.twisted(limits) {
+            *self = twisted;
         }
+    }
+
+    /// Returns this plan with two teams of a block for every system, one from the first point on and
+    /// one from the last, which meet in the middle; or `None` where there are none: solves without a
+    /// border, with rows on two points and blocks that are not too large.
+    pub fn twisted(&self, limits: &Limits) -> Option<Self> {
+        let plan = Plan { kind: Kind::Twisted, chunks: 2, team_threads: TWISTED_THREADS, ..*self };
+        let fits = !self.cold
+            && self.border == 0
+            && self.bandwidth() == 1
+            && self.points >= LEAST_TWISTED
+            && self.block() < LEAST_OF_LARGE
+            && plan.dynamic_shared(&plan.most_memory()) <= limits.shared_memory;
+        fits.then_some(plan)
     }
 
     /// Returns P, the values of a time point.
@@ -279,8 +307,13 @@ impl Plan {
             block: self.block(),
             derivatives: self.derivatives,
             bandwidth: self.bandwidth(),
-            border: self.border + if self.chunks > 1 { self.separator() } else { 0 },
+            border: self.border + if self.has_separators() { self.separator() } else { 0 },
         }
+    }
+
+    /// Returns whether there are separators between the chunks.
+    pub(super) fn has_separators(&self) -> bool {
+        self.kind == Kind::Chunk
     }
 
     /// Returns S, the number of unknowns of a separator.
@@ -297,7 +330,7 @@ impl Plan {
     /// Returns the number of values that the chunks of a system exchange, as in
     /// `kernels/team/separators.cuh`.
     pub fn separator_values(&self) -> usize {
-        if self.chunks == 1 {
+        if !self.has_separators() {
             return 0;
         }
         let (s, c) = (self.separator(), self.border);
@@ -317,7 +350,8 @@ impl Plan {
 
     /// Returns the number of values of the factor of one system.
     pub fn factor_values(&self) -> usize {
-        let of_separators = (self.chunks - 1) * self.separators().block_values();
+        let separators = if self.has_separators() { self.chunks - 1 } else { 0 };
+        let of_separators = separators * self.separators().block_values();
         let values = self.blocks() * self.band().block_values() + of_separators;
         (values + self.border * self.border).next_multiple_of(2)
     }
@@ -326,7 +360,7 @@ impl Plan {
     pub fn teams_of_block(&self) -> usize {
         match self.kind {
             Kind::Warp => self.warps * (32 / self.team_threads),
-            Kind::Chunk => self.chunks,
+            Kind::Chunk | Kind::Twisted => self.chunks,
             Kind::Block | Kind::Global => 1,
         }
     }
@@ -340,7 +374,7 @@ impl Plan {
     pub fn block_threads(&self) -> usize {
         match self.kind {
             Kind::Warp => 32 * self.warps,
-            Kind::Chunk => self.team_threads * self.chunks,
+            Kind::Chunk | Kind::Twisted => self.team_threads * self.chunks,
             Kind::Block | Kind::Global => self.team_threads,
         }
     }
@@ -360,7 +394,7 @@ impl Plan {
                 let most = self.most_memory();
                 most.common_bytes.saturating_add(most.team_bytes)
             }
-            Kind::Warp | Kind::Block | Kind::Chunk => 0,
+            Kind::Warp | Kind::Block | Kind::Chunk | Kind::Twisted => 0,
         };
         let of_tangents = if self.cold { self.unknowns() } else { 0 };
         Workspace {
@@ -408,6 +442,15 @@ fn check_count(argument: &str, what: &str, values: usize) -> Result<()> {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.kind == Kind::Twisted {
+            return write!(
+                f,
+                "two teams of {} threads a system, from both ends to the middle, P = {}, border 0, \
+                 Cholesky, working in shared memory",
+                self.team_threads,
+                self.block(),
+            );
+        }
         if self.chunks > 1 {
             return write!(
                 f,

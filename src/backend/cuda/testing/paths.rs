@@ -31,6 +31,9 @@ pub enum TestPath {
     /// The time points of a system are cut into so many `chunks`, a team of threads solves each,
     /// and a block of teams adds up the gradients of `systems` systems, one after another.
     TeamChunks { chunks: usize, systems: usize },
+    /// Two teams of a block solve a system from both ends, and add up the gradients of so many
+    /// `systems`, one after another.
+    TeamHalves { systems: usize },
 }
 
 impl TestPath {
@@ -61,6 +64,12 @@ impl TestPath {
             TestPath::TeamChunks { chunks, systems } => {
                 let plan = TeamPlan::new(shape, options, &limits).unwrap();
                 let mut plan = plan.with_chunks(chunks, &limits).expect("chunks that fit");
+                plan.group = systems;
+                Box::new(TeamPath::new(&device, plan).unwrap())
+            }
+            TestPath::TeamHalves { systems } => {
+                let plan = TeamPlan::new(shape, options, &limits).unwrap();
+                let mut plan = plan.twisted(&limits).expect("halves that fit");
                 plan.group = systems;
                 Box::new(TeamPath::new(&device, plan).unwrap())
             }

@@ -77,13 +77,13 @@ impl Plan {
         let multiprocessors = limits.multiprocessors as f64;
         let blocks = self.batch.div_ceil(self.systems_of_block()) as f64;
         let points = self.blocks() as f64;
-        if self.chunks == 1 {
+        if !self.has_separators() {
             let warps = self.block_threads() as f64 / 32.0;
             let of_multiprocessor = (blocks / multiprocessors).max(1.0);
             let stretch = (of_multiprocessor * warps / (SCHEDULERS * HIDDEN)).max(1.0);
             // Warps share the work of a point in a block that is one team. While its rows fit a warp,
             // that saves little: most of the time goes into waiting for one row after another.
-            let sharing = if self.block() < 32 { 1.0 } else { warps };
+            let sharing = if self.block() < 32 { self.chunks as f64 } else { warps };
             return stretch * points / sharing;
         }
         // Blocks that a multiprocessor holds at once, as all their threads take nearly all the

@@ -2,6 +2,7 @@
 //! `backend/cuda/tests.rs`.
 
 mod chunks;
+mod halves;
 
 use std::sync::Arc;
 
