@@ -70,7 +70,7 @@ struct HalfTile {
     __device__ int points() const { return (int(common.problem.points) - 1 + 3 * backward) >> 1; }
     __device__ int own_points() const { return points(); }
     __device__ static bool has(int) { return true; }
-    // Returns the number of a lane's point t in its system.
+    // Returns the number of a lane's point t in its system; t ^ −1 is −1 − t.
     __device__ int point(int t) const {
         return (t ^ -backward) + backward * int(common.problem.points);
     }

@@ -366,13 +366,15 @@ impl Plan {
     /// instructions, by the schedulers that have warps, and of moving all bytes.
     fn time(&self, batch: usize, multiprocessors: usize) -> f64 {
         let multiprocessors = multiprocessors as f64;
-        let warps = self.blocks(batch) * self.warps();
-        let sharing = (warps as f64 / (SCHEDULERS * multiprocessors)).max(1.0);
+        let sharing = (self.tiles(batch) as f64 / (SCHEDULERS * multiprocessors)).max(1.0);
         let points = self.points as f64;
         let of_memory = if self.workspace(batch).bytes <= CACHE { 0.5 } else { 1.5 };
         let moving = of_memory * points * (batch as f64 / TILE as f64) / multiprocessors;
         match self.chunks {
-            None => (sharing * points / HALVES as f64).max(moving),
+            // As of one warp with whole systems. Two with halves take half as long while they are few,
+            // but then a warp waits more than it issues, by docs/kernels.md some three clocks of four,
+            // which chunks with their many warps do not, and which is not in this time.
+            None => (sharing * points).max(moving),
             Some(chunks) => {
                 // The warps of a system have one multiprocessor.
                 let sharing = sharing.max(chunks.warps() as f64 / SCHEDULERS);
