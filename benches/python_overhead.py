@@ -13,11 +13,9 @@ import statistics
 import time
 from collections.abc import Callable
 
-import jax
 import numpy as np
 import torch
 
-import mechanistic.jax
 import mechanistic.numpy
 from mechanistic import _native, _options
 from mechanistic.torch import solve_ode
@@ -66,13 +64,6 @@ def main() -> None:
     def loss(*x: torch.Tensor) -> torch.Tensor:
         return (solve_ode(*x, **options) * weight).sum()
 
-    jax.config.update("jax_enable_x64", True)
-    of_jax = [jax.numpy.asarray(x) for x in arrays]
-
-    def square(*x: jax.Array) -> jax.Array:
-        return (mechanistic.jax.solve(*x, **options) ** 2).sum()
-
-    in_jax = jax.jit(jax.value_and_grad(square, argnums=(0, 1, 2, 3)))
     compiled = torch.compile(loss, fullgraph=True)
     print(f"{'forward and backward':45} median    min (µs)")
     measure("the native solver", solve_natively)
@@ -81,6 +72,18 @@ def main() -> None:
     measure(
         "torch.compile(fullgraph=True)", lambda: torch.autograd.grad(compiled(*inputs), inputs)
     )
+    # A program that has PyTorch alone does not load it.
+    import jax
+
+    from mechanistic.jax import solve
+
+    jax.config.update("jax_enable_x64", True)
+    of_jax = [jax.numpy.asarray(x) for x in arrays]
+
+    def square(*x: jax.Array) -> jax.Array:
+        return (solve(*x, **options) ** 2).sum()
+
+    in_jax = jax.jit(jax.value_and_grad(square, argnums=(0, 1, 2, 3)))
     measure("mechanistic.jax, jit", lambda: jax.block_until_ready(in_jax(*of_jax)))
 
 

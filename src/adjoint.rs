@@ -14,8 +14,7 @@
 //! the solve.
 
 use std::ops::Range;
-
-use rayon::prelude::*;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
@@ -24,6 +23,7 @@ use crate::options::Weights;
 use crate::real::Real;
 use crate::shape::ProblemShape;
 use crate::solution::{SolutionMut, Status, check_lengths as check_solution, count, places, times};
+use crate::threads;
 
 /// The derivative ∂ℓ/∂(solution) of a scalar ℓ, which a vector-Jacobian product starts from; or those of C
 /// scalars, one after the other.
@@ -60,12 +60,14 @@ impl<T: Real> Cotangent<'_, T> {
     /// Sets the status of every solved system of this shape whose cotangent is not finite to
     /// [`NonFiniteInput`](Status::NonFiniteInput). Returns whether there is one.
     pub(crate) fn report(&self, shape: &ProblemShape, status: &mut [Status]) -> bool {
-        let solved = status.par_iter_mut().enumerate().filter(|(_, status)| status.is_ok());
-        let broken = solved.filter(|(system, _)| self.broken(shape, *system).is_some());
-        let report = |(_, status): (usize, &mut Status)| {
-            *status = Status::NonFiniteInput { argument: COTANGENT };
-        };
-        broken.map(report).count() > 0
+        let found = AtomicBool::new(false);
+        threads::for_each(status, shape.points * shape.block(), |system, status| {
+            if status.is_ok() && self.broken(shape, system).is_some() {
+                *status = Status::NonFiniteInput { argument: COTANGENT };
+                found.store(true, Ordering::Relaxed);
+            }
+        });
+        found.into_inner()
     }
 
     /// Returns the number C of cotangents that the values are.
@@ -199,12 +201,12 @@ impl<T: Real> GradientsMut<'_, T> {
             if layout.shared() {
                 finite &= are_finite(gradient);
             } else if layout.values > 0 {
-                let systems = status.par_iter_mut().zip(gradient.par_chunks_exact(layout.values));
-                systems.filter(|(status, own)| status.is_ok() && !are_finite(own)).for_each(
-                    |(status, _)| {
+                threads::for_each(status, layout.values, |system, status| {
+                    let own = &gradient[system * layout.values..][..layout.values];
+                    if status.is_ok() && !are_finite(own) {
                         *status = Status::Overflow;
-                    },
-                );
+                    }
+                });
             }
         }
         finite || *status != *given
@@ -282,18 +284,23 @@ pub(crate) fn report_not_finite<T: Real>(
     repeat(given, found);
     let slack = epsilon.as_deref();
     let slack_is_finite = |system: usize| slack.is_none_or(|epsilon| epsilon[system].is_finite());
-    (&mut *found, values.par_chunks_mut(size))
-        .into_par_iter()
-        .enumerate()
-        .filter(|(_, (status, _))| status.is_ok())
-        .for_each(|(system, (status, values))| {
-            *status = match broken(system) {
-                Some(argument) => Status::NonFiniteInput { argument },
-                None if are_finite(values) && slack_is_finite(system) => return,
-                None => Status::Overflow,
-            };
+    threads::for_each(found, size, |system, status| {
+        if !status.is_ok() {
+            return;
+        }
+        *status = match broken(system) {
+            Some(argument) => Status::NonFiniteInput { argument },
+            None if are_finite(&values[system * size..][..size]) && slack_is_finite(system) => {
+                return;
+            }
+            None => Status::Overflow,
+        };
+    });
+    for ((values, found), given) in values.chunks_mut(size).zip(&*found).zip(given.iter().cycle()) {
+        if given.is_ok() && !found.is_ok() {
             values.fill(T::nan());
-        });
+        }
+    }
     for (epsilon, (given, found)) in epsilon
         .iter_mut()
         .flat_map(|epsilon| epsilon.iter_mut())

@@ -74,6 +74,7 @@ mod shape;
 mod solution;
 mod solver;
 mod tensor;
+mod threads;
 
 #[cfg(feature = "cuda")]
 pub mod cuda;
@@ -98,3 +99,4 @@ pub use shape::ProblemShape;
 pub use solution::{Residuals, Solution, SolutionMut, Status};
 pub use solver::Solver;
 pub use tensor::{Backend, Cpu};
+pub use threads::on_one_thread;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// of its own level only itself.
 const LEVELS: [&[&str]; 10] = [
     &["error"],
-    &["inputs", "memory", "real"],
+    &["inputs", "memory", "real", "threads"],
     &["shape", "options", "gemm"],
     &["rows", "problem", "plan", "solution"],
     &["adjoint", "banded", "tensor"],

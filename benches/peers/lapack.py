@@ -6,7 +6,8 @@ For every shape, LAPACK factorizes the same number of symmetric positive definit
 the same size and bandwidth (dpbtrf) and substitutes twice in each (dpbtrs: solution and adjoint).
 It is given the matrices for free: assembling them and the gradients of the inputs are not part of
 its time, but of the solver's. Both run on one thread, the solver also on all. The solver computes as the
-published one does (`TaylorHold`, no refinement).
+published one does (`TaylorHold`, no refinement), and on all threads with its default options and in single
+precision too.
 """
 
 import argparse
@@ -45,10 +46,11 @@ def lapack(batch, points, states, order):
     return 1e3 * best
 
 
-def ours(batch, points, states, order, threads):
+def ours(batch, points, states, order, threads=None, dtype="f64", default_options=False):
     """Median milliseconds of forward and backward."""
     sizes = {"batch": batch, "points": points, "states": states, "order": order}
-    command = [PROGRAMS / "mnn", "bench", "--dtype", "f64", "--json"]
+    command = [PROGRAMS / "mnn", "bench", "--dtype", dtype, "--json"]
+    command += ["--default-options"] if default_options else []
     for name, size in sizes.items():
         command += [f"--{name}", str(size)]
     environment = dict(os.environ)
@@ -62,19 +64,23 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=120.0, help="to stop after, about")
     seconds = parser.parse_args().seconds
-    single, every = "ours, 1 thread", "ours, all threads"
-    head("B, N, K, order (P)", "LAPACK, 1 thread", single, every, "all threads / LAPACK")
+    single, every, refined, f32 = "ours, 1 thread", "all threads", "default options", "f32"
+    ratios = ["all threads / LAPACK", "1 thread / all", "default options / not", "f32 / f64"]
+    head("B, N, K, order (P)", "LAPACK, 1 thread", single, every, refined, f32, *ratios)
     for shape in SHAPES:
         turns = {
             "LAPACK": lambda: lapack(*shape),
-            single: lambda: ours(*shape, 1),
-            every: lambda: ours(*shape, None),
+            single: lambda: ours(*shape, threads=1),
+            every: lambda: ours(*shape),
+            refined: lambda: ours(*shape, default_options=True),
+            f32: lambda: ours(*shape, dtype="f32"),
         }
         times = medians(take_turns(turns, ROUNDS, seconds / len(SHAPES)))
         batch, points, states, order = shape
         name = f"{batch}, {points}, {states}, {order} ({states * (order + 1)})"
-        ratio = times[every] / times["LAPACK"]
-        row([name, *(f"{time:.2f} ms" for time in times.values()), f"{ratio:.2f}"])
+        pairs = [(every, "LAPACK"), (single, every), (refined, every), (f32, every)]
+        ratios = [f"{times[a] / times[b]:.3g}" for a, b in pairs]
+        row([name, *(f"{time:.3f} ms" for time in times.values()), *ratios])
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import torch
 from mechanistic.torch import solve_ode
 from torch import Tensor
 from torchdiffeq import odeint
-from turns import SHAPES, head, medians, row, take_turns, threads, timed
+from turns import SHAPES, head, medians, repeated, row, take_turns, threads
 
 STEP = 0.02
 ROUNDS = 5
@@ -116,7 +116,7 @@ def main() -> None:
         if not error < 1e-6:
             raise SystemExit(f"{shape}: the results differ by {error:.0e}")
         turns = {
-            name: timed(lambda method=method: solution_and_gradients(method, inputs))
+            name: repeated(lambda method=method: solution_and_gradients(method, inputs))
             for name, method in methods.items()
         }
         times = medians(take_turns(turns, ROUNDS, arguments.seconds / len(SHAPES)))

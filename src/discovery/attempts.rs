@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use super::progress::{Progress, Reporter};
-use crate::{Result, gemm};
+use crate::Result;
+use crate::threads::on_one_thread;
 
 /// Runs `search` for each of these names, at most so many `at_a_time`, and returns the results in the
 /// order of the names: they do not depend on the number of threads.
@@ -49,7 +50,7 @@ pub(super) fn run<T: Send>(
                     // On this thread alone: others would not be the caller's, and a process may have
                     // lost them by `fork`.
                     let search = || search(index, &mut Reporter::new(&mut observer));
-                    let result = gemm::on_one_thread(search);
+                    let result = on_one_thread(search);
                     if sender.send((index, Message::Result(result))).is_err() {
                         return;
                     }

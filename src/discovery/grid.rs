@@ -12,8 +12,11 @@ use super::smoothing::{self, Spline};
 use crate::{Error, Result};
 
 /// The largest grid step, as a fraction of the time in which the states change noticeably (the
-/// reciprocal of their angular frequency): the defect's error is then below 1e-6 of a step.
+/// reciprocal ω⁻¹ of their angular frequency): the defect's error, (ωh)⁴/720 of a step, is then below 1e-6.
 const STEP: f64 = 0.15;
+/// The grid steps that an interval may be longer than a whole number of them: ω is an estimate, and no
+/// grid is twice as fine for the last digits of it.
+const SLACK: f64 = 0.1;
 /// The most steps that automatic refinement splits a sampling interval of median length into.
 const MAX_REFINEMENT: f64 = 20.0;
 /// The most grid points: more are refused, because their count times the number of coefficients
@@ -147,7 +150,7 @@ impl Grid {
         let interval = lengths[lengths.len() / 2];
         let step = (STEP / fastest_rate(data, smooth)).max(interval / MAX_REFINEMENT);
         let parts =
-            |length: f64| refinement.unwrap_or((length / step - 1e-6).ceil().max(1.0) as usize);
+            |length: f64| refinement.unwrap_or((length / step - SLACK).ceil().max(1.0) as usize);
         let points = lengths.iter().map(|length| parts(*length)).fold(0, usize::saturating_add);
         if points > MAX_POINTS {
             let message = format!("the grid would have {points} points; {MAX_POINTS} are allowed");

@@ -5,25 +5,26 @@
 //! all that is ever rounded, whatever vectors the machine has, however the matrix is cut up and
 //! however many threads there are, so that results are the same bit for bit everywhere.
 //!
-//! The operands are copied into panels (Goto and van de Geijn, 2008), from which one tile of sums
-//! after another is computed in registers. The memory of the panels is kept.
+//! Operands that are read several times are copied into panels (Goto and van de Geijn, 2008), and one tile of
+//! sums after another is computed in registers. The memory of the panels is kept.
 
 mod panels;
 mod tile;
 mod vector;
 
-use std::cell::Cell;
-
 use rayon::prelude::*;
 
+use crate::threads::is_alone;
 use crate::{Real, Result};
-use tile::Tile;
+use tile::{Narrow, Target, Tile};
 
 /// The number of terms that are added up before they are added to the product.
 const DEPTH: usize = 256;
 /// The number of rows of the product beyond which a task has no more, so that its panels stay in the
 /// cache.
 const ROWS: usize = 128;
+/// The number of times that panels must be read to be worth copying.
+const READS: usize = 4;
 /// The number of multiplications below which a product stays on one thread.
 const SMALL: usize = 1 << 18;
 /// The size of panels, in numbers, to which several blocks of terms are copied together.
@@ -63,29 +64,6 @@ impl<'a, T> Matrix<'a, T> {
     }
 }
 
-thread_local! {
-    /// Whether the products that this thread computes stay on it.
-    static ALONE: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Does work whose products stay on the calling thread, because other threads have work of their own.
-pub fn on_one_thread<R>(work: impl FnOnce() -> R) -> R {
-    /// What was before is so again even if the work panics.
-    struct Restored(bool);
-    impl Drop for Restored {
-        fn drop(&mut self) {
-            ALONE.set(self.0);
-        }
-    }
-    let _restored = Restored(ALONE.replace(true));
-    work()
-}
-
-/// Returns whether other threads have work of their own: whether this is a part of such work.
-pub fn is_alone() -> bool {
-    ALONE.get()
-}
-
 /// Computes c = a·b, or c += a·b if `add`, of row-major c.
 ///
 /// # Errors
@@ -110,115 +88,94 @@ fn product_in<T: Real>(
     if c.is_empty() || depth == 0 {
         return Ok(());
     }
-    let parallel = m.saturating_mul(n).saturating_mul(depth) > SMALL && !ALONE.get();
-    let plan = Plan::new(tile, m, n);
-    let [length_a, length_b] = plan.lengths(m, n);
-    let block = DEPTH * (TOGETHER / ((length_a + length_b) * DEPTH)).max(1);
-    panels::with_memory((length_a + length_b) * block.min(depth), |memory| {
+    let parallel = m.saturating_mul(n).saturating_mul(depth) > SMALL && !is_alone();
+    let plan = Plan::new(tile, m, b);
+    let rows = if plan.packs_a { m.next_multiple_of(tile.rows) } else { 0 };
+    let width = if plan.packs_b { n.next_multiple_of(tile.lanes) } else { 0 };
+    let block = DEPTH * (TOGETHER / ((rows + width).max(1) * DEPTH)).max(1);
+    panels::with_memory((rows + width) * block.min(depth), |memory| {
         for first in (0..depth).step_by(block) {
             let count = block.min(depth - first);
-            let (panels_a, rest) = memory.split_at_mut(length_a * count);
-            let panels_b = &mut rest[..length_b * count];
-            let [width_a, width_b] = plan.widths;
-            panels::pack(a.columns(first, count), width_a, panels_a, parallel);
-            panels::pack(b.t().columns(first, count), width_b, panels_b, parallel);
+            let (a, b) = (a.columns(first, count), b.rows(first, count));
+            let (panels_b, rest) = memory.split_at_mut(width * count);
+            let panels_a = &mut rest[..rows * count];
+            if plan.packs_b {
+                panels::pack(b.t(), tile.columns(), panels_b, parallel);
+            }
+            if plan.packs_a {
+                panels::pack(a, tile.rows, panels_a, parallel);
+            }
             let (panels_a, panels_b) = (&*panels_a, &*panels_b);
-            let rows = plan.rows_of_a_task(m);
+            let rows = plan.rows_of_a_task(m, count);
             for_each_chunk(c, rows * n, parallel, |i, c| {
-                let panels_a = &panels_a[i * rows * count..];
-                plan.multiply(count, panels_a, panels_b, Rows { c, n, add: add || first > 0 });
+                let first_row = i * rows;
+                let panels_a = if plan.packs_a { &panels_a[first_row * count..] } else { &[] };
+                let a = Operand { matrix: a.rows(first_row, c.len() / n), panels: panels_a };
+                let b = Operand { matrix: b, panels: panels_b };
+                plan.multiply(a, b, c, add || first > 0);
             });
         }
     })
 }
 
-/// Some rows of a product.
-struct Rows<'a, T> {
-    c: &'a mut [T],
-    /// The length of a row.
-    n: usize,
-    /// Whether something is in them already, to which the product is added.
-    add: bool,
+/// A matrix, and its panels if it was copied into such.
+struct Operand<'a, T> {
+    matrix: Matrix<'a, T>,
+    panels: &'a [T],
 }
 
 /// How a product is cut up.
 #[derive(Clone, Copy)]
 struct Plan<T> {
     tile: Tile<T>,
-    /// Whether the lanes of vectors hold rows of c, and not columns.
-    rows_in_lanes: bool,
-    /// The rows of a, and the columns of b, in a panel.
-    widths: [usize; 2],
+    /// Whether the operands are copied into panels.
+    packs_a: bool,
+    packs_b: bool,
 }
 
 impl<T: Real> Plan<T> {
-    /// Plans the product of m × n in the way in which fewer elements of tiles are idle.
-    fn new(tile: Tile<T>, m: usize, n: usize) -> Self {
-        let of = |rows_in_lanes, widths| Plan { tile, rows_in_lanes, widths };
-        let columns = of(false, [tile.rows, tile.columns]);
-        let rows = of(true, [tile.columns, tile.rows]);
-        let elements = |plan: &Self| plan.lengths(m, n).into_iter().product::<usize>();
-        if elements(&rows) < elements(&columns) { rows } else { columns }
-    }
-
-    /// Returns the rows and columns of all tiles together.
-    fn lengths(&self, m: usize, n: usize) -> [usize; 2] {
-        [m.next_multiple_of(self.widths[0]), n.next_multiple_of(self.widths[1])]
+    fn new(tile: Tile<T>, m: usize, b: Matrix<T>) -> Self {
+        let packs_a = b.columns.div_ceil(tile.columns()) >= READS;
+        // Vectors are read from numbers side by side.
+        let packs_b = m.div_ceil(tile.rows) >= READS || b.strides[1] != 1;
+        Plan { tile, packs_a, packs_b }
     }
 
     /// Returns the number of rows that one task computes, of m.
-    fn rows_of_a_task(&self, m: usize) -> usize {
-        let width = self.widths[0];
-        let shared = m.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(width);
-        shared.min((ROWS / width).max(1) * width)
+    fn rows_of_a_task(&self, m: usize, depth: usize) -> usize {
+        let height = self.tile.rows;
+        let shared = m.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(height);
+        shared.min(ROWS * DEPTH / depth.min(DEPTH) / height * height)
     }
 
-    /// Computes some rows of the product from their panels of a and all panels of b.
-    fn multiply(&self, depth: usize, panels_a: &[T], panels_b: &[T], rows: Rows<T>) {
-        let Rows { c, n, add } = rows;
-        let m = c.len() / n;
-        let [width_a, width_b] = self.widths;
-        let mut sums = [T::zero(); tile::LARGEST];
-        let sums = &mut sums[..width_a * width_b];
+    /// Computes c = a·b, or adds it to c.
+    fn multiply(&self, a: Operand<T>, b: Operand<T>, c: &mut [T], add: bool) {
+        let (height, width) = (self.tile.rows, self.tile.columns());
+        let (m, depth, n) = (a.matrix.rows, a.matrix.columns, b.matrix.columns);
         for first in (0..depth).step_by(DEPTH) {
             let count = DEPTH.min(depth - first);
             let add = add || first > 0;
-            // The block's part of panel i, which is `width` numbers wide.
-            let part = |i, width| (i * depth + first) * width..(i * depth + first + count) * width;
-            for j in 0..n.div_ceil(width_b) {
-                let b = &panels_b[part(j, width_b)];
-                for i in 0..m.div_ceil(width_a) {
-                    let a = &panels_a[part(i, width_a)];
-                    let (narrow, wide) = if self.rows_in_lanes { (b, a) } else { (a, b) };
-                    self.tile.compute(narrow, wide, sums);
-                    self.write(sums, [i * width_a, j * width_b], &mut *c, n, add);
-                }
+            for j in (0..n).step_by(width) {
+                let columns = width.min(n - j);
+                let wide = if self.packs_b {
+                    let lanes = columns.next_multiple_of(self.tile.lanes);
+                    Matrix::new(&b.panels[j * depth..], depth, lanes)
+                } else {
+                    b.matrix.columns(j, columns)
+                };
+                let wide = wide.rows(first, count);
+                let narrow = if self.packs_a {
+                    let numbers = &a.panels[first * height..];
+                    let (strides, next) = ([1, height], height * depth);
+                    Narrow { numbers, rows: m, depth: count, strides, next }
+                } else {
+                    let Matrix { data: numbers, strides, .. } = a.matrix.columns(first, count);
+                    Narrow { numbers, rows: m, depth: count, strides, next: height * strides[0] }
+                };
+                let target = Target { numbers: &mut c[j..], stride: n, columns, add };
+                self.tile.compute(narrow, wide, target);
             }
         }
-    }
-
-    /// Writes the sums of a tile to the rows of c from element [i, j] on, as far as c goes.
-    fn write(&self, sums: &[T], [i, j]: [usize; 2], c: &mut [T], n: usize, add: bool) {
-        let [width_a, width_b] = self.widths;
-        let columns = width_b.min(n - j);
-        for (r, c) in c.chunks_exact_mut(n).skip(i).take(width_a).enumerate() {
-            let c = &mut c[j..j + columns];
-            if self.rows_in_lanes {
-                let sums = sums[r..].iter().step_by(width_a);
-                put(c, sums, add);
-            } else {
-                put(c, &sums[r * width_b..], add);
-            }
-        }
-    }
-}
-
-fn put<'a, T: Real>(c: &mut [T], sums: impl IntoIterator<Item = &'a T>, add: bool) {
-    let pairs = c.iter_mut().zip(sums);
-    if add {
-        pairs.for_each(|(c, sum)| *c += *sum);
-    } else {
-        pairs.for_each(|(c, sum)| *c = *sum);
     }
 }
 
@@ -275,6 +232,9 @@ mod tests {
             [300, 10, 3],
             [3, 600, 50],
             [65, 520, 67],
+            // So many columns that a is copied into panels, with and without b.
+            [20, 300, 100],
+            [77, 20, 200],
             // So many lines that blocks of the depth are packed one after another.
             [2, 600, 2100],
         ];

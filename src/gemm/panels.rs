@@ -7,14 +7,16 @@ use super::Matrix;
 use crate::memory::zeros;
 use crate::{Real, Result};
 
-/// Copies the rows of a matrix into panels of `width` rows, one after another, each of which has
-/// `width` numbers for each column; rows that the last panel lacks are zero.
+/// Copies the rows of a matrix into panels of `width` rows, one after another, which have the numbers of one
+/// column side by side; the last may be narrower. Where there is room for more rows than the matrix has,
+/// they are zero.
 pub fn pack<T: Real>(matrix: Matrix<T>, width: usize, panels: &mut [T], parallel: bool) {
-    let size = width * matrix.columns;
-    super::for_each_chunk(panels, size, parallel, |i, panel| {
+    let columns = matrix.columns;
+    super::for_each_chunk(panels, width * columns, parallel, |i, panel| {
+        let width_here = panel.len() / columns;
         let first = i * width;
-        let count = width.min(matrix.rows - first);
-        pack_panel(matrix.rows(first, count), width, panel);
+        let count = width_here.min(matrix.rows - first);
+        pack_panel(matrix.rows(first, count), width_here, panel);
     });
 }
 
@@ -22,19 +24,19 @@ fn pack_panel<T: Real>(matrix: Matrix<T>, width: usize, panel: &mut [T]) {
     /// The columns that are copied together, so that what is written stays in the cache.
     const COLUMNS: usize = 32;
     let [row, column] = matrix.strides;
-    if matrix.rows < width {
-        panel.fill(T::zero());
-    }
-    if row == 1 {
+    let whole = matrix.rows == width;
+    if row == 1 && whole {
         for (k, panel) in panel.chunks_exact_mut(width).enumerate() {
-            panel[..matrix.rows].copy_from_slice(&matrix.data[k * column..][..matrix.rows]);
+            panel.copy_from_slice(&matrix.data[k * column..][..width]);
         }
         return;
     }
-    assert_eq!(column, 1);
     for (c, panel) in panel.chunks_mut(COLUMNS * width).enumerate() {
+        if !whole {
+            panel.fill(T::zero());
+        }
         for i in 0..matrix.rows {
-            let numbers = &matrix.data[i * row + c * COLUMNS..][..panel.len() / width];
+            let numbers = matrix.data[i * row + c * COLUMNS * column..].iter().step_by(column);
             for (places, number) in panel.chunks_exact_mut(width).zip(numbers) {
                 places[i] = *number;
             }

@@ -1,18 +1,14 @@
 //! How far a solution misses its initial values, which it may where a problem grows too fast.
 
-use rayon::prelude::*;
-
 use crate::options::Options;
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::solution::{Solution, Status};
+use crate::threads;
 
 /// The least magnitude of a state's initial values, relative to its largest value: what is smaller
 /// may have drowned in the errors of the others.
 const LEAST_INITIAL: f64 = 1e-4;
-
-/// Fewer values are compared sooner than another thread wakes up.
-const LEAST_VALUES: usize = 1 << 16;
 
 /// Computes the [`initial_defect`](Solution::initial_defect) of a solution.
 pub fn compare_with_initial_values<T: Real>(
@@ -32,13 +28,11 @@ pub fn compare_with_initial_values<T: Real>(
         return;
     }
     let size = shape.points * shape.block();
-    let systems = values.par_chunks_exact(size);
-    let systems = systems.zip(status).zip(defects).enumerate();
-    systems.with_min_len(LEAST_VALUES.div_ceil(size)).for_each(
-        |(system, ((z, status), defect))| {
-            *defect = if status.is_ok() { initial_defect(problem, system, z) } else { f64::NAN };
-        },
-    );
+    threads::for_each(defects, size, |system, defect| {
+        let z = &values[system * size..][..size];
+        let solved = status[system].is_ok();
+        *defect = if solved { initial_defect(problem, system, z) } else { f64::NAN };
+    });
 }
 
 /// Returns the largest defect of the initial values of a state, relative to their size max_j h^j |x_j|.

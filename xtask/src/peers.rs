@@ -31,7 +31,7 @@ const PARTS: [Part; 5] = [
     Part {
         name: "lapack",
         title: "Solve and gradients, beside LAPACK's banded Cholesky",
-        seconds: 90.0,
+        seconds: 200.0,
         package: false,
         scalable: false,
     },

@@ -22,7 +22,8 @@ use crate::interrupt;
 ///
 /// What the published solver computes: least squares with Taylor rows, not refined; all coefficients
 /// differ by system and by point, one equation a state, initial values below the highest derivative.
-/// Medians, after a warm-up, in milliseconds.
+/// Medians, after a warm-up, in milliseconds. With `--default-options`, what this library does unless
+/// something else is asked for: Hermite rows, refined once.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// B: systems
@@ -40,6 +41,9 @@ pub struct Arguments {
     /// Type of the numbers
     #[arg(long, value_enum, default_value_t = Dtype::F64)]
     dtype: Dtype,
+    /// Solve with the library's default options
+    #[arg(long)]
+    default_options: bool,
     /// Where to compute: cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceName,
@@ -109,7 +113,10 @@ fn measure<T: Real>(arguments: &Arguments) -> Result<[f64; 3]> {
     let shape = ProblemShape::new(b, n, inputs)?;
     // The solver comes first, because it needs more than its inputs and says how much.
     let smoothness = Smoothness::TaylorHold;
-    let options = Options { smoothness, refinement_steps: Some(0), ..Options::default() };
+    let options = match arguments.default_options {
+        true => Options::default(),
+        false => Options { smoothness, refinement_steps: Some(0), ..Options::default() },
+    };
     let mut solver = solver::<T>(arguments, &device, &shape, &options)?;
     let count =
         |axes: &[usize]| axes.iter().fold(size_of::<T>(), |n, &axis| n.saturating_mul(axis));

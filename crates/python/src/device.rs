@@ -16,7 +16,7 @@ pub type Place = (usize, usize, bool);
 
 /// A solver on a CUDA device that holds the factor of one solve.
 struct OnDevice<S> {
-    held: Held<S>,
+    held: Box<Held<S>>,
     gpu: Arc<CudaDevice>,
     /// How each system ended, if that was read.
     statuses: Vec<Status>,
@@ -74,7 +74,7 @@ fn idle_for_capture<T: Real>(
     device: usize,
     shape: &ProblemShape,
     options: &Options,
-) -> Result<Held<DeviceSolver<T>>>
+) -> Result<Box<Held<DeviceSolver<T>>>>
 where
     DeviceSolver<T>: Pooled,
 {
@@ -101,7 +101,8 @@ where
         cotangents: Pair,
         targets: Addresses,
     ) -> Result<()> {
-        let OnDevice { held: Held { solver, .. }, gpu, captured, .. } = self;
+        let OnDevice { held, gpu, captured, .. } = self;
+        let solver = &mut held.solver;
         *captured |= is_captured(gpu, stream)?;
         let shape = solver.shape().clone();
         let arrays = of_inputs::<T>(gpu, &shape, inputs.row_major()?)?;
@@ -128,7 +129,8 @@ where
         tangents: Addresses,
         results: Pair,
     ) -> Result<()> {
-        let OnDevice { held: Held { solver, .. }, gpu, captured, .. } = self;
+        let OnDevice { held, gpu, captured, .. } = self;
+        let solver = &mut held.solver;
         *captured |= is_captured(gpu, stream)?;
         let shape = solver.shape().clone();
         let arrays = of_inputs::<T>(gpu, &shape, inputs.row_major()?)?;
@@ -155,7 +157,8 @@ where
         [values, epsilon]: Pair,
         results: Pair,
     ) -> Result<()> {
-        let OnDevice { held: Held { solver, .. }, gpu, captured, .. } = self;
+        let OnDevice { held, gpu, captured, .. } = self;
+        let solver = &mut held.solver;
         *captured |= is_captured(gpu, stream)?;
         let shape = solver.shape().clone();
         let arrays = of_inputs::<T>(gpu, &shape, inputs.row_major()?)?;

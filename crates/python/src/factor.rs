@@ -1,7 +1,6 @@
 //! A solve and its factor, from which all derivatives are computed.
 
 use std::collections::HashMap;
-use std::process;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -16,8 +15,9 @@ use crate::factored::{
     Addresses, Arrays, Factored, Pair, Results, Sizes, Strides, describe_failures, problem_shape,
 };
 use crate::host;
+use crate::memory::Address;
 use crate::options::SolveOptions;
-use crate::process::PerProcess;
+use crate::process::{self, PerProcess};
 use crate::threads;
 
 /// The largest number of systems times points times entries of a block for which a problem is small.
@@ -51,7 +51,7 @@ static NEXT: AtomicI64 = AtomicI64::new(1);
 impl Drop for Solved {
     fn drop(&mut self) {
         let held = self.held.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if self.process != process::id() {
+        if self.process != process::generation() {
             std::mem::forget(held);
             return;
         }
@@ -111,7 +111,7 @@ impl Factor {
     /// solved once more.
     #[getter]
     fn is_inherited(&self) -> bool {
-        self.0.process != process::id()
+        self.0.process != process::generation()
     }
 
     /// The memory of the number, for NumPy.
@@ -244,7 +244,7 @@ pub fn solve(
     let solved = Arc::new(Solved {
         number,
         exported: AtomicI64::new(number),
-        process: process::id(),
+        process: process::generation(),
         double,
         device: place.map(|(device, ..)| device),
         sizes,
@@ -271,6 +271,37 @@ pub fn find(
     let wanted = (double, &sizes, options.0, device);
     let suits = |of: &Arc<Solved>| (of.double, &of.sizes, of.options, of.device) == wanted;
     solved.filter(suits).map(Factor)
+}
+
+/// Computes gradients as [`Factor::vjp`] does, by the factor whose number is at an address. Returns false, and does
+/// nothing, if [`find`] does not find it.
+#[expect(clippy::too_many_arguments, reason = "one for each argument of the caller in Python")]
+#[pyfunction]
+pub fn vjp(
+    py: Python<'_>,
+    number: usize,
+    double: bool,
+    sizes: Sizes,
+    options: &SolveOptions,
+    inputs: Addresses,
+    cotangents: Pair,
+    targets: Addresses,
+    location: Location,
+    strides: Option<Strides>,
+    count: usize,
+) -> PyResult<bool> {
+    let device = match location {
+        Location::Host(_) => None,
+        Location::Device((device, ..)) => Some(device),
+    };
+    let number: &[i64] = Address(number).read(1).map_err(exception)?;
+    match find(number[0], double, sizes, options, device) {
+        None => Ok(false),
+        Some(factor) => {
+            factor.vjp(py, inputs, cotangents, targets, location, strides, count)?;
+            Ok(true)
+        }
+    }
 }
 
 /// Returns whether a problem of these sizes is solved in less time than other threads need to begin.

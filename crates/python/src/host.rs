@@ -33,7 +33,7 @@ where
         }
     }
     let failed = statuses.iter().filter(|status| !status.is_ok()).count();
-    Ok((Box::new(held), failed))
+    Ok((held, failed))
 }
 
 /// Returns the problem with these inputs.
@@ -141,7 +141,7 @@ where
     }
 
     fn give_back(self: Box<Self>) {
-        Held::give_back(*self);
+        Held::give_back(self);
     }
 }
 

@@ -1,5 +1,4 @@
-//! Work on threads that somebody else lends for the time of one call: the thread that calls, or those of
-//! OpenMP.
+//! Work on threads that somebody else lends for the time of one call: those of OpenMP.
 
 use std::ffi::{c_uint, c_void};
 use std::io;
@@ -79,11 +78,6 @@ impl Drop for Team {
     fn drop(&mut self) {
         *OPENMP.lock() = Some(self.parallel);
     }
-}
-
-/// Runs `work`, and the parallel loops in it, on the thread that calls.
-pub fn run_here<R: Send>(work: impl FnOnce() -> R + Send) -> Result<R, ThreadPoolBuildError> {
-    run(1, |join| join(), work)
 }
 
 /// Runs `work` in a pool of this many threads, at least one: those that `lend` calls its argument on first,

@@ -24,11 +24,13 @@ use pyo3::prelude::*;
 
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    process::count_forks()?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<options::SolveOptions>()?;
     module.add_class::<factor::Factor>()?;
     module.add_function(wrap_pyfunction!(factor::solve, module)?)?;
     module.add_function(wrap_pyfunction!(factor::find, module)?)?;
+    module.add_function(wrap_pyfunction!(factor::vjp, module)?)?;
     module.add_function(wrap_pyfunction!(factor::check_sizes, module)?)?;
     module.add_function(wrap_pyfunction!(xla::xla_handlers, module)?)?;
     module.add_function(wrap_pyfunction!(pool::cache_info, module)?)?;

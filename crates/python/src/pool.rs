@@ -20,8 +20,8 @@ pub struct Held<S> {
     bytes: usize,
 }
 
-/// The idle solvers of one kind, those used last at the end.
-pub type Pool<S> = PerProcess<Vec<Held<S>>>;
+/// The idle solvers of one kind, those used last at the end. They are some kilobytes, and stay where they are.
+pub type Pool<S> = PerProcess<Vec<Box<Held<S>>>>;
 
 /// The most memory in bytes that idle solvers of one kind keep, except for a single one.
 const MOST_IDLE_BYTES: usize = 1 << 30;
@@ -76,8 +76,8 @@ fn on_device<T: Real>(
 
 impl<S: Pooled> Held<S> {
     /// Takes an idle solver for problems of this shape on this device, if there is one.
-    pub fn idle(device: usize, shape: &ProblemShape, options: &Options) -> Option<Self> {
-        let suits = |held: &Held<S>| {
+    pub fn idle(device: usize, shape: &ProblemShape, options: &Options) -> Option<Box<Self>> {
+        let suits = |held: &Box<Held<S>>| {
             held.device == device && held.solver.shape() == shape && held.options == *options
         };
         let mut idle = S::pool().lock();
@@ -86,17 +86,17 @@ impl<S: Pooled> Held<S> {
     }
 
     /// Takes an idle solver for problems of this shape on this device, or makes one.
-    pub fn take(device: usize, shape: &ProblemShape, options: &Options) -> Result<Self> {
+    pub fn take(device: usize, shape: &ProblemShape, options: &Options) -> Result<Box<Self>> {
         if let Some(held) = Held::idle(device, shape, options) {
             return Ok(held);
         }
         let solver = S::make(device, shape, options)?;
         let bytes = solver.workspace();
-        Ok(Held { solver, options: *options, device, bytes })
+        Ok(Box::new(Held { solver, options: *options, device, bytes }))
     }
 
     /// Gives the solver back; those that were idle longest go where there are too many.
-    pub fn give_back(self) {
+    pub fn give_back(self: Box<Self>) {
         let mut idle = S::pool().lock();
         idle.push(self);
         let mut bytes = bytes(&idle);
@@ -113,7 +113,7 @@ impl<S: Pooled> Held<S> {
     }
 }
 
-fn bytes<S>(idle: &[Held<S>]) -> usize {
+fn bytes<S>(idle: &[Box<Held<S>>]) -> usize {
     idle.iter().fold(0, |sum, held| sum.saturating_add(held.bytes))
 }
 

@@ -3,9 +3,9 @@
 //! `fork` copies a mutex as it is at that moment: one that another thread of the parent holds stays
 //! locked in the child, where nobody unlocks it. Each process therefore has a state of its own.
 
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::{fs, process, ptr};
+use std::{fs, io, ptr};
 
 /// The flag of the Linux kernel for a process that was made by `fork` and runs its parent's program.
 const PF_FORKNOEXEC: u32 = 0x40;
@@ -27,6 +27,30 @@ fn flags() -> Option<u32> {
     rest.split_whitespace().nth(9 - 3)?.parse().ok().filter(|&flags| flags != 0)
 }
 
+/// How many times `fork` has been called on the way from the process that loaded this module to the present one.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// Counts from now on how often `fork` is called: to ask the kernel for the number of the process each time
+/// would take a good part of a small solve.
+///
+/// # Errors
+/// That of `pthread_atfork`, if there is no memory.
+pub fn count_forks() -> io::Result<()> {
+    extern "C" fn in_child() {
+        FORKS.fetch_add(1, Ordering::Relaxed);
+    }
+    // SAFETY: the function may be called in a child of a program with threads: it does nothing else than this.
+    match unsafe { libc::pthread_atfork(None, None, Some(in_child)) } {
+        0 => Ok(()),
+        code => Err(io::Error::from_raw_os_error(code)),
+    }
+}
+
+/// Returns which process this is: another number than that of its parent, if it was made by `fork`.
+pub fn generation() -> u32 {
+    FORKS.load(Ordering::Relaxed)
+}
+
 /// A state that a process begins with the default of.
 pub struct PerProcess<S>(AtomicPtr<Owned<S>>);
 
@@ -43,7 +67,7 @@ impl<S: Default + Send> PerProcess<S> {
     /// Locks the state of this process. That of a parent process is left as it is, in memory that
     /// is not used again.
     pub fn lock(&'static self) -> MutexGuard<'static, S> {
-        let process = process::id();
+        let process = generation();
         let mut current = self.0.load(Ordering::Acquire);
         loop {
             // SAFETY: the pointer is null or comes from `Box::into_raw` below, and what it points to

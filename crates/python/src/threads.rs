@@ -18,13 +18,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::available_parallelism;
 
-use mechanistic::{Error, Result};
+use mechanistic::{Error, Result, on_one_thread};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 use crate::errors::exception;
-use crate::lent::{self, Team};
+use crate::lent::Team;
 use crate::process::PerProcess;
 
 /// Number of threads that was set; 0 for what the environment or the machine says.
@@ -85,14 +85,13 @@ pub fn run_detached<R: Send>(
 ) -> Result<R> {
     // Calls come from Python and XLA, which no thread of a pool runs while it is in it: work has no callbacks.
     debug_assert!(rayon::current_thread_index().is_none(), "a thread is in one pool at most");
-    let outcome = if small || num_threads() == 1 {
-        lent::run_here(work)
+    if small || num_threads() == 1 {
+        on_one_thread(work)
     } else if let Some(team) = Team::borrow(team) {
-        team.run(num_threads(), work)
+        team.run(num_threads(), work).map_err(not_started)?
     } else {
-        return shared()?.install(work);
-    };
-    outcome.map_err(not_started)?
+        shared()?.install(work)
+    }
 }
 
 /// Returns the threads of this process, which are started by the first call.

@@ -19,6 +19,7 @@ use crate::problem::Problem;
 use crate::real::{Real, Values};
 use crate::shape::{InputLayout, Places, ProblemShape};
 use crate::solution::{Residuals, SolutionMut, Status};
+use crate::threads;
 
 use memory::ensure_memory;
 use run::run;
@@ -379,7 +380,7 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
             path: format!(
                 "block-banded {factorization} factor{whose}, {parts}, {} groups over {} threads",
                 self.groups.len(),
-                rayon::current_num_threads()
+                threads::available()
             ),
             parts: 1,
             forward_launches: 0,

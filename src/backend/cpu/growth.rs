@@ -26,6 +26,7 @@ use crate::options::Options;
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::shape::ProblemShape;
+use crate::threads;
 use rayon::prelude::*;
 
 /// Computes the factors (B, N) by which [`Options::follow_growth`] multiplies the rows that begin at
@@ -50,7 +51,7 @@ impl Choice for ScalesOfAll<'_> {
     type Output = Result<Vec<f64>>;
     fn with<V: Vector>(self) -> Result<Vec<f64>> {
         let (points, batch) = (self.shape.points, self.shape.batch);
-        let tiles = rayon::current_num_threads().saturating_mul(LANES);
+        let tiles = threads::available().saturating_mul(LANES);
         let scales = batch.saturating_add(tiles).saturating_mul(points);
         let staged =
             self.context.layout.staged().into_iter().fold(2 * points, usize::saturating_add);
@@ -58,7 +59,7 @@ impl Choice for ScalesOfAll<'_> {
         let marches = tiles.saturating_mul(march);
         ensure("the growth of the solution", &[(scales, 8), (marches, 8)])?;
         let mut scales: Vec<f64> = zeros("growth", batch.saturating_mul(points))?;
-        scales.par_chunks_mut(points * LANES).enumerate().try_for_each(|(tile, scales)| {
+        let find = |(tile, scales): (usize, &mut [f64])| {
             let first = tile * LANES;
             let systems = TileSystems::whole(first, LANES.min(batch - first));
             let (options, layout) = (self.context.options, self.context.layout);
@@ -72,7 +73,11 @@ impl Choice for ScalesOfAll<'_> {
                 }
             }
             Ok(())
-        })?;
+        };
+        match threads::is_alone() {
+            true => scales.chunks_mut(points * LANES).enumerate().try_for_each(find)?,
+            false => scales.par_chunks_mut(points * LANES).enumerate().try_for_each(find)?,
+        }
         Ok(scales)
     }
 }

@@ -11,8 +11,8 @@ use crate::discovery::estimate::Estimate;
 use crate::discovery::grid::Grid;
 use crate::discovery::linearized::Linearized;
 use crate::discovery::simulate::Integrator;
-use crate::gemm;
 use crate::rows::hermite_coefficients;
+use crate::threads;
 
 /// The number of points whose part of a sum is computed by one thread. It does not depend on the number of
 /// threads, and neither do the results.
@@ -71,7 +71,7 @@ impl<'a> Assembly<'a> {
             self.cost_of(first..self.points().min(first + PIECE), estimate, weights)
         };
         let pieces = 0..self.points().div_ceil(PIECE);
-        let costs: Vec<f64> = match pieces.len() == 1 || gemm::is_alone() {
+        let costs: Vec<f64> = match pieces.len() == 1 || threads::is_alone() {
             true => pieces.map(of_piece).collect(),
             false => pieces.into_par_iter().map(of_piece).collect(),
         };
@@ -128,7 +128,7 @@ impl<'a> Assembly<'a> {
     pub fn discretization(&self, estimate: &Estimate<'_>) -> Vec<f64> {
         let d = estimate.rhs.library.variables().len();
         let mut errors = vec![0.0; estimate.trajectory.len()];
-        if self.points() <= PIECE || gemm::is_alone() {
+        if self.points() <= PIECE || threads::is_alone() {
             self.find_discretization(0, estimate, &mut errors);
         } else {
             let pieces = errors.par_chunks_mut(PIECE * d).enumerate();

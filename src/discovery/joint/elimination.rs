@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::coefficients::Coefficients;
 use super::half::{BLOCK, Half};
 use super::rows::{Rows, Step};
-use crate::gemm::{is_alone, on_one_thread};
+use crate::threads::{self, on_one_thread};
 use crate::{Error, Result};
 
 /// The number of points from which on they are eliminated from both ends.
@@ -88,7 +88,7 @@ impl Elimination {
         let [before, after] = &mut self.halves;
         let fraction = |done: usize, all: usize| done as f64 / all as f64;
         // Other threads may have work of their own, or there may be none.
-        if middle + 1 >= points || is_alone() || rayon::current_num_threads() == 1 {
+        if middle + 1 >= points || threads::available() == 1 {
             let mut first = |done| report(fraction(done, points));
             before.eliminate(0..middle, Step::After, &write, &mut first)?;
             let mut second = |done| report(fraction(middle + done, points));

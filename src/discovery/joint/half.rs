@@ -6,8 +6,9 @@ use super::coefficients::Squares;
 use super::rows::{Rows, Step};
 use crate::Result;
 use crate::discovery::dense::dot;
-use crate::gemm::{Matrix, on_one_thread, product};
+use crate::gemm::{Matrix, product};
 use crate::memory::zeros;
+use crate::threads::on_one_thread;
 
 /// The fraction of a column's size, before the rows are turned, up to which what is left of it on the
 /// diagonal is rounding, squared.

@@ -87,6 +87,18 @@ def find(
     options: SolveOptions,
     device: int | None = None,
 ) -> Factor | None: ...
+def vjp(
+    number: int,
+    double: bool,
+    sizes: _Sizes,
+    options: SolveOptions,
+    inputs: _Addresses,
+    cotangents: _Addresses,
+    targets: _Addresses,
+    location: _Location,
+    strides: _Strides | None,
+    count: int,
+) -> bool: ...
 def check_sizes(sizes: _Sizes) -> None: ...
 def xla_handlers() -> list[Any]: ...
 def smoothness_rows(options: SolveOptions, order: int) -> tuple[_Table, _Table | None]: ...

@@ -8,6 +8,7 @@ use crate::backend::cpu::tile::leader::SharedFactor;
 use crate::options::Options;
 use crate::problem::Problem;
 use crate::real::Real;
+use crate::threads;
 use smallvec::SmallVec;
 use std::sync::{Mutex, PoisonError};
 
@@ -28,7 +29,7 @@ pub fn run<'a, V: Vector, R: Real>(
     // they call, for each kind of task and each kind of array.
     let mut tasks: SmallVec<[Option<Task<'a>>; MOST_GROUPS]> = tasks.map(Some).collect();
     assert_eq!(tasks.len(), groups.len());
-    if groups.iter().any(Group::has_work_for_two) {
+    if groups.iter().any(Group::has_work_for_two) && !threads::is_alone() {
         // Two sets of chunks wait for each other many times: a thread outside of the pool would have to be
         // waited for at every one of them.
         return rayon::scope(|_| for_each_group(context, groups, &mut tasks, usize::MAX));
@@ -45,7 +46,11 @@ fn for_each_group<V: Vector>(
     tasks: &mut [Option<Task<'_>>],
     helpers: usize,
 ) {
-    let helpers = helpers.min(groups.len() - 1).min(rayon::current_num_threads() - 1);
+    // Who needs no help does not ask how many could: the first to ask starts them.
+    let helpers = match helpers.min(groups.len() - 1) {
+        0 => 0,
+        helpers => helpers.min(threads::available() - 1),
+    };
     let left = Mutex::new(groups.iter_mut().zip(tasks));
     // From both ends, so that two threads have neighbors each: what one computes on, it has asked for before.
     let take = |helps| {
@@ -59,6 +64,9 @@ fn for_each_group<V: Vector>(
             }
         }
     };
+    if helpers == 0 {
+        return work(false);
+    }
     rayon::in_place_scope(|scope| {
         for _ in 0..helpers {
             scope.spawn(|_| work(true));

@@ -20,6 +20,7 @@ use crate::options::Options;
 use crate::real::Values;
 use crate::shape::ProblemShape;
 use crate::solution::{Residuals, Status};
+use crate::threads;
 use half::{Half, OnHalf, Part, Sink, Task, Which};
 use separators::Separators;
 
@@ -235,7 +236,7 @@ impl<V: Vector> Chunks<V> {
         match &mut self.halves[..] {
             [only] => V::run(OnHalf::<V, T, P> { context, half: only, task: first }),
             [half, other] => {
-                rayon::join(
+                threads::join(
                     || V::run(OnHalf::<V, T, P> { context, half, task: first }),
                     || V::run(OnHalf::<V, T, P> { context, half: other, task: second }),
                 );

@@ -4,6 +4,7 @@ coefficients."""
 from __future__ import annotations
 
 import ctypes
+import functools
 import sys
 from collections.abc import Sequence
 from typing import Any, overload
@@ -19,10 +20,9 @@ Maybe = Tensor | None
 Inputs = Sequence[Tensor]
 
 
-
 def _sizes(inputs: Inputs, systems: int, points: int, extra: int) -> Any:
-    c, b, v, s = [tuple(x.shape) for x in inputs]
-    return (systems, points, extra, c, b, v, s)
+    c, b, v, s = inputs
+    return (systems, points, extra, c.shape, b.shape, v.shape, s.shape)
 
 
 def _addresses(tensors: Sequence[Maybe]) -> tuple[int, ...]:
@@ -38,24 +38,34 @@ def _location(x: Tensor, wait: bool = False) -> tuple[int, int, bool] | int:
     return x.device.index, int(torch.cuda.current_stream(x.device).cuda_stream), wait
 
 
-def lent(x: Tensor) -> Tensor:
-    """Returns an input as the solver reads it, with any strides on the CPU, but those of an expanded tensor:
-    there every value has a gradient of its own.
+def lend(inputs: Inputs) -> tuple[Inputs, tuple[int, ...], tuple[tuple[int, ...], ...] | None]:
+    """Returns inputs as the solver reads them, their addresses, and how they lie if not all are in row-major
+    order.
 
-    What is returned may be a copy: keep it in a variable for as long as its address is in use.
+    What is returned first may be copies: keep it in a variable for as long as the addresses are in use.
     """
+    # Small solves take no longer than a look at every tensor by itself.
+    c, b, v, s = inputs
+    addresses = (c.data_ptr(), b.data_ptr(), v.data_ptr(), s.data_ptr())
+    row_major = c.is_contiguous() and b.is_contiguous() and v.is_contiguous() and s.is_contiguous()
+    negative = c.is_neg() or b.is_neg() or v.is_neg() or s.is_neg()
+    together = addresses[0] | addresses[1] | addresses[2] | addresses[3]
+    if row_major and not negative and together % c.element_size() == 0:
+        return inputs, addresses, None
+    inputs = [_lent(x) for x in inputs]
+    if all([x.is_contiguous() for x in inputs]):
+        return inputs, _addresses(inputs), None
+    return inputs, _addresses(inputs), tuple([x.stride() for x in inputs])
+
+
+def _lent(x: Tensor) -> Tensor:
+    """Returns an input as the solver reads it, with any strides on the CPU, but those of an expanded tensor:
+    there every value has a gradient of its own."""
     if not x.is_cpu or x.is_neg() or x.data_ptr() % x.element_size():
         return dense(x)
     if x.is_contiguous() or all([size < 2 or y for size, y in zip(x.shape, x.stride())]):
         return x
     return x.contiguous()
-
-
-def _strides(inputs: Inputs) -> tuple[tuple[int, ...], ...] | None:
-    """Returns how inputs lie that are not all in row-major order."""
-    if all([x.is_contiguous() for x in inputs]):
-        return None
-    return tuple([x.stride() for x in inputs])
 
 
 @overload
@@ -68,17 +78,44 @@ def dense(x: Maybe) -> Maybe:
 
     What is returned may be a copy: keep it in a variable for as long as its address is in use.
     """
-    if x is None:
-        return None
+    if x is None or _is_dense(x):
+        return x
     x = x.contiguous().resolve_neg()
     return x.clone() if x.data_ptr() % x.element_size() else x
+
+
+def _is_dense(x: Tensor) -> bool:
+    return x.is_contiguous() and not x.is_neg() and x.data_ptr() % x.element_size() == 0
+
+
+@functools.lru_cache(maxsize=256)
+def _like(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Returns a tensor of this shape, in the memory of one number, for :func:`torch.empty_like`: to make a
+    tensor of another one takes half as long as to make one of numbers."""
+    return torch.empty(1, dtype=dtype, device=device).expand(shape)
+
+
+def _empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Returns memory in row-major order: an expanded tensor has no other to pass on."""
+    return torch.empty_like(_like(shape, dtype, device))
 
 
 def empty_solution(
     c: Tensor, systems: int, points: int, extra: int, several: Sequence[int] = ()
 ) -> tuple[Tensor, Tensor]:
-    z = c.new_empty(*several, systems, points, c.shape[-2], c.shape[-1] + extra)
-    return z, c.new_empty(*several, systems)
+    states, derivatives = c.shape[-2:]
+    z = _empty((*several, systems, points, states, derivatives + extra), c.dtype, c.device)
+    return z, _empty((*several, systems), c.dtype, c.device)
+
+
+def _gradient_of(x: Tensor, wanted: int, several: Sequence[int]) -> Tensor:
+    """Returns memory for an input's gradient in row-major order, or for several; an empty tensor, whose address
+    is 0, for one that is not wanted."""
+    if not wanted:
+        return x.new_empty(0)
+    if several or not x.is_contiguous():
+        return x.new_empty(*several, *x.shape)
+    return torch.empty_like(x)
 
 
 def several_of(inputs: Inputs, directions: Sequence[Maybe]) -> tuple[int, ...]:
@@ -92,19 +129,19 @@ def several_of(inputs: Inputs, directions: Sequence[Maybe]) -> tuple[int, ...]:
 def solve_now(
     c: Tensor, b: Tensor, v: Tensor, s: Tensor, systems: int, points: int, extra: int, key: str
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    inputs = [lent(x) for x in (c, b, v, s)]
+    inputs, addresses, strides = lend((c, b, v, s))
     native, options = _options.parse(key)
     z, epsilon = empty_solution(c, systems, points, extra)
-    status = c.new_empty(systems, dtype=torch.int32)
+    status = _empty((systems,), torch.int32, c.device)
     factor, failed = _native.solve(
         c.dtype == torch.float64,
-        _sizes((c, b, v, s), systems, points, extra),
+        _sizes(inputs, systems, points, extra),
         native,
-        _addresses(inputs),
+        addresses,
         (z.data_ptr(), epsilon.data_ptr(), status.data_ptr()),
         # A caller whom the statuses do not concern does not wait for the device.
         _location(c, wait=options.check != "ignore"),
-        _strides(inputs),
+        strides,
     )
     if failed:
         _status.report(factor, options.check)
@@ -131,17 +168,18 @@ def solve_again(
 ) -> tuple[_native.Factor, tuple[Tensor, Tensor]]:
     """Returns the factor of a new solve, and its values and epsilon."""
     native, _ = _options.parse(key)
+    inputs, addresses, strides = lend(inputs)
     c = inputs[0]
     z, epsilon = empty_solution(c, systems, points, extra)
-    status = c.new_empty(systems, dtype=torch.int32)
+    status = _empty((systems,), torch.int32, c.device)
     factor, _ = _native.solve(
         c.dtype == torch.float64,
         _sizes(inputs, systems, points, extra),
         native,
-        _addresses(inputs),
+        addresses,
         (z.data_ptr(), epsilon.data_ptr(), status.data_ptr()),
         _location(c),
-        _strides(inputs),
+        strides,
     )
     return factor, (z, epsilon)
 
@@ -160,24 +198,29 @@ def vjp_now(
     extra: int,
     key: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    inputs = [lent(x) for x in (c, b, v, s)]
-    several = w.shape[:-4]
-    gradients = [
-        x.new_empty((*several, *x.shape) if needs >> i & 1 else 0) for i, x in enumerate(inputs)
-    ]
-    cotangent = [dense(w), dense(w_epsilon)]
+    inputs, addresses, strides = lend((c, b, v, s))
+    several = tuple(w.shape[:-4]) if w.dim() > 4 else ()
+    of_c = _gradient_of(inputs[0], needs & 1, several)
+    of_b = _gradient_of(inputs[1], needs & 2, several)
+    of_v = _gradient_of(inputs[2], needs & 4, several)
+    of_s = _gradient_of(inputs[3], needs & 8, several)
+    w, w_epsilon = dense(w), dense(w_epsilon)
     count = several[0] if several else 1
-    if count == 0:
-        return gradients[0], gradients[1], gradients[2], gradients[3]
-    _factor(inputs, token, systems, points, extra, key).vjp(
-        _addresses(inputs),
-        _addresses(cotangent),
-        tuple([x.data_ptr() if needs >> i & 1 else 0 for i, x in enumerate(gradients)]),
-        _location(c),
-        _strides(inputs),
-        count,
-    )
-    return gradients[0], gradients[1], gradients[2], gradients[3]
+    if count > 0:
+        native, _ = _options.parse(key)
+        call = (
+            addresses,
+            (w.data_ptr(), 0 if w_epsilon is None else w_epsilon.data_ptr()),
+            (of_c.data_ptr(), of_b.data_ptr(), of_v.data_ptr(), of_s.data_ptr()),
+            _location(c),
+            strides,
+            count,
+        )
+        double, sizes = c.dtype == torch.float64, _sizes(inputs, systems, points, extra)
+        if not _native.vjp(token.data_ptr(), double, sizes, native, *call):
+            factor, _ = solve_again(inputs, systems, points, extra, key)
+            factor.vjp(*call)
+    return of_c, of_b, of_v, of_s
 
 
 def jvp_now(
@@ -195,7 +238,7 @@ def jvp_now(
     extra: int,
     key: str,
 ) -> tuple[Tensor, Tensor]:
-    inputs = [lent(x) for x in (c, b, v, s)]
+    inputs, addresses, strides = lend((c, b, v, s))
     directions = [dense(x) for x in (dc, db, dv, ds)]
     several = several_of(inputs, directions)
     z, epsilon = empty_solution(c, systems, points, extra, several)
@@ -203,11 +246,11 @@ def jvp_now(
     if count == 0:
         return z, epsilon
     _factor(inputs, token, systems, points, extra, key).jvp(
-        _addresses(inputs),
+        addresses,
         _addresses(directions),
         _addresses((z, epsilon)),
         _location(c),
-        _strides(inputs),
+        strides,
         count,
     )
     return z, epsilon
@@ -229,7 +272,7 @@ def second_now(
     extra: int,
     key: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    inputs = [lent(x) for x in (c, b, v, s)]
+    inputs, addresses, strides = lend((c, b, v, s))
     directions: list[Any] = [
         x.new_zeros(x.shape) if d is None else dense(d) for x, d in zip(inputs, (dc, db, dv, ds))
     ]
@@ -239,7 +282,7 @@ def second_now(
         torch.zeros_like(z) if w is None else dense(w),
         torch.zeros_like(epsilon) if w_epsilon is None else dense(w_epsilon),
     )
-    addresses, location, strides = _addresses(inputs), _location(c), _strides(inputs)
+    location = _location(c)
     g = torch.empty_like(z), torch.empty_like(epsilon)
     factor.inverse(addresses, _addresses(cotangent), _addresses(g), location, strides)
     dz = torch.empty_like(z), torch.empty_like(epsilon)

@@ -529,8 +529,8 @@ _define("mechanistic::traced_solve", "CompositeImplicitAutograd", _traced_solve)
 def _fake_solve(
     c: Any, b: Any, v: Any, s: Any, systems: int, points: int, extra: int, key: str
 ) -> Any:
-    z, epsilon = _calls.empty_solution(c, systems, points, extra)
-    status = c.new_empty(systems, dtype=torch.int32)
+    z = c.new_empty(systems, points, c.shape[-2], c.shape[-1] + extra)
+    epsilon, status = c.new_empty(systems), c.new_empty(systems, dtype=torch.int32)
     return z, epsilon, status, torch.empty(1, dtype=torch.int64, device="cpu")
 
 

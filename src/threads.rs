@@ -1,0 +1,78 @@
+//! Work that threads share, and work that one thread does alone.
+
+use std::cell::Cell;
+
+use rayon::prelude::*;
+
+/// Fewer values are looked at sooner than another thread wakes up.
+const LEAST_VALUES: usize = 1 << 16;
+
+thread_local! {
+    /// Whether no other thread is asked for help with what this one does.
+    static ALONE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does work on the calling thread alone: solves and their derivatives in it ask no other thread for help,
+/// and no threads are started for them.
+///
+/// For callers whose threads all have work of their own, and in a process that was made by `fork`, which has
+/// none of its parent's threads. Results do not depend on it.
+///
+/// ```
+/// use mechanistic::{Options, Problem, Solver, View, on_one_thread};
+///
+/// // u' + u = 0, u(0) = 1, on 11 points 0.1 apart.
+/// let problem = Problem::builder()
+///     .points(11)
+///     .coefficients(View::new(&[1, 1, 1, 1, 2], &[1.0, 1.0]))
+///     .rhs(View::new(&[1, 1, 1], &[0.0]))
+///     .initial_values(View::new(&[1, 1, 1, 1], &[1.0]))
+///     .steps(View::new(&[1, 1], &[0.1]))
+///     .build()?;
+/// let mut solver = Solver::new(problem.shape(), &Options::default())?;
+/// let solution = on_one_thread(|| solver.solve(&problem).cloned())?;
+/// assert!((solution.at(0, 10, 0, 0) - (-1.0_f64).exp()).abs() < 1e-6);
+/// # Ok::<(), mechanistic::Error>(())
+/// ```
+pub fn on_one_thread<R>(work: impl FnOnce() -> R) -> R {
+    /// What was before is so again even if the work panics.
+    struct Restored(bool);
+    impl Drop for Restored {
+        fn drop(&mut self) {
+            ALONE.set(self.0);
+        }
+    }
+    let _restored = Restored(ALONE.replace(true));
+    work()
+}
+
+/// Returns whether no other thread is asked for help with what the calling one does.
+pub(crate) fn is_alone() -> bool {
+    ALONE.get()
+}
+
+/// Returns how many threads work is shared among: those of the pool that the calling one is in.
+pub(crate) fn available() -> usize {
+    if is_alone() { 1 } else { rayon::current_num_threads() }
+}
+
+/// Calls `f` with every item and its number, on all threads if the items stand for so many values, `values`
+/// each, that these are worth waking up.
+pub(crate) fn for_each<T: Send>(items: &mut [T], values: usize, f: impl Fn(usize, &mut T) + Sync) {
+    let least = LEAST_VALUES.div_ceil(values.max(1));
+    if items.len() <= least || is_alone() {
+        items.iter_mut().enumerate().for_each(|(i, item)| f(i, item));
+    } else {
+        items.par_iter_mut().with_min_len(least).enumerate().for_each(|(i, item)| f(i, item));
+    }
+}
+
+/// Calls both, each on a thread of its own if there are others.
+pub(crate) fn join(first: impl FnOnce() + Send, second: impl FnOnce() + Send) {
+    if is_alone() {
+        first();
+        second();
+    } else {
+        rayon::join(first, second);
+    }
+}

@@ -1,0 +1,46 @@
+//! What one thread does alone starts no other, and comes out the same. A binary of its own, with one test,
+//! because the threads that are counted are the process's.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use mechanistic::{Cotangent, Options, Solver, on_one_thread};
+use std::fs;
+use support::case::{Case, Sizes, noise};
+
+fn threads() -> usize {
+    fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+/// Solutions and gradients of the coefficients.
+fn results(case: &Case<f64>) -> (Vec<f64>, Vec<f64>) {
+    let problem = case.problem();
+    let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
+    let values = solver.solve(&problem).unwrap().values.clone();
+    let cotangent = noise(1, values.len());
+    let cotangent = Cotangent { values: &cotangent, epsilon: None };
+    let gradients = solver.vjp(&problem, &cotangent).unwrap();
+    (values, gradients.inputs.coefficients.to_vec())
+}
+
+#[test]
+fn one_thread_starts_no_other() {
+    let case = |batch, points, options| {
+        Case::<f64>::new(Sizes { batch, points, ..Sizes::SMALL }, options, 1)
+    };
+    let plain = Options::default();
+    let growth = Options { follow_growth: true, ..plain };
+    // One matrix, many groups; two sets of chunks; the growth of many systems.
+    let cases = [case(1000, 60, plain), case(1, 2050, plain), case(100, 30, growth)];
+    let before = threads();
+    let alone = cases.each_ref().map(|case| on_one_thread(|| results(case)));
+    let small = case(4, 20, plain);
+    let of_small = results(&small);
+    assert_eq!(threads(), before, "a thread was started");
+
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    let together = pool.install(|| cases.each_ref().map(results));
+    assert!(threads() > before, "the threads of the pool are counted");
+    assert!(alone == together);
+    assert!(of_small == pool.install(|| results(&small)));
+}
