@@ -1,15 +1,16 @@
-// The gradients of small least-squares problems, one system a thread: solves M g = z̄ with the
+// The gradients of small least-squares problems, half a system a thread: solves M g = z̄ with the
 // factor of the solve, then computes for every row a with right-hand side β and factor f (its
 // weight, times its scale if it is balanced), with r = f²(β − a·z),
 //
 //     ∂ℓ/∂β = f² a·g,   ∂ℓ/∂a = r g − f² (a·g) z,   ∂ℓ/∂f = 2 f (a·g)(β − a·z),
 //
-// and ∂ℓ/∂s by the chain rule. One sweep forward and one sweep back; refinement repeats the two.
-// The last sweep back leaves the gradients on its way.
+// and ∂ℓ/∂s by the chain rule. One sweep towards the point where the halves meet and one back;
+// refinement repeats the two. The last sweep back leaves the gradients on its way.
 //
 //   grid    x = ceil(B/32): a tile of 32 systems a block
-//   block   32 threads
-//   shared  dynamic: the rings of thread/stream.cuh
+//   block   64 threads
+//   shared  dynamic, for each warp: the rings of thread/stream.cuh; then what the halves exchange
+//           (thread/tile.cuh)
 //   reads   the problem, factor and solution in the workspace, cotangent (B, N, K, Q), status (B);
 //           writes the gradients that are wanted, each of its input's shape; of inputs that the
 //           batch shares, one partial sum a tile, in chunk kernels one a system; of the weights
@@ -40,14 +41,15 @@ __device__ void substitute_cotangent(const ThreadAdjoint &p) {
         if (tile.has(t)) {
             substitution.load(t, row);
         }
-        cotangent.require((t + 1) * P, t * P, min(tile.points(), t + 2) * P);
+        const int place = tile.place(t) * P;
+        cotangent.require(place, P, place, P, true);
         if (!tile.has(t)) {
             continue;
         }
         double v[P];
 #pragma unroll
         for (int i = 0; i < P; ++i) {
-            v[i] = cotangent.get(t * P + i);
+            v[i] = cotangent.get(place + i);
         }
         if (p.common.problem.refinement > 0) {
             given.store(t, 0, v);
@@ -55,7 +57,10 @@ __device__ void substitute_cotangent(const ThreadAdjoint &p) {
 #pragma unroll
         for (int i = 0; i < P; ++i) {
             v[i] += carried[i];
-            carried[i] = 0;
+            carried[i] = tile.meets(t) ? v[i] : 0;
+        }
+        if (tile.meets(t)) {
+            break;
         }
         substitution.step(t, row, v, carried);
     }
@@ -120,13 +125,16 @@ class GradientSweep {
 
     // Takes what the last backward substitution adds to g_t.
     __device__ void visit(int t, const double (&x)[P]) {
-        const bool last = tile.last(t);
+        const double before = d_mean;
+        if (tile.scaled_before(t)) {
+            d_mean = 0;
+        }
         double z[P], g[P];
         if (tile.has(t)) {
             const AnyTile here = thread::here<AMPLE<P, AnyTile>>(tile);
             const Workspace solution(here, p.common.solution, P);
             const Workspace direction(here, p.common.direction, P);
-            if (AnyTile::CHUNKED && !last && !tile.has(t + 1)) {
+            if (t + 1 == tile.own_points() && inputs.has_step(t)) {
                 begin(t, solution, direction);
             }
             solution.load(t, 0, z);
@@ -138,11 +146,10 @@ class GradientSweep {
                 g[i] = problem.refinement > 0 ? g[i] + x[i] : x[i];
             }
         }
-        inputs.scaling_lengths(t, length);
-        const Scale<Q> scale = inputs.scale(length);
+        const Scale<Q> scale = inputs.lengths_back(t, length);
         equations(t, z, g, scale);
         initial(t, z, g, scale);
-        smoothness(t, z, g);
+        smoothness(t, z, g, before);
         if (tile.has(t)) {
 #pragma unroll
             for (int i = 0; i < P; ++i) {
@@ -178,9 +185,9 @@ class GradientSweep {
     WeightSums weights;
     double z_next[P], g_next[P];
     double length[K];
-    double d_mean = 0;  // of the mean step that scales balanced rows of point t, and of N − 1
+    double d_mean = 0;  // of the mean step that scales balanced rows, where not yet passed on
 
-    // Begins with the point that follows a chunk's last.
+    // Begins with the point that follows the last of this lane.
     __device__ void begin(int t, const Workspace &solution, const Workspace &direction) {
         double sum[P];
         load_following(tile, solution, t, z_next);
@@ -199,6 +206,7 @@ class GradientSweep {
     __device__ void equations(int t, const double (&z)[P], const double (&g)[P],
                               const Scale<Q> &scale) {
         const int width = problem.equation_derivatives;
+        const int place = tile.place(t);
         const double factor = problem.weight_equation * scale.equation(problem);
         const double slope = problem.balanced
                                  ? problem.weight_equation * (width - 1) * scale.select(width - 2)
@@ -220,18 +228,19 @@ class GradientSweep {
             for (int i = 0; i < P; ++i) {
                 gradients[i] = kept(residual * g[i] - d_rhs * z[i]);
             }
-            inputs.coefficients.template put_row<K, Q>(t, e * K * width, width, gradients);
-            inputs.rhs.put(t, e, kept(d_rhs));
+            inputs.coefficients.template put_row<K, Q>(place, e * K * width, width, gradients);
+            inputs.rhs.put(place, e, kept(d_rhs));
         };
         inputs.equations(t, visit, [&](int e) {
-            inputs.coefficients.release(p.coefficients, t, e * K * width);
-            inputs.rhs.release(p.rhs, t, e);
+            inputs.coefficients.release(p.coefficients, place, e * K * width, K * width);
+            inputs.rhs.release(p.rhs, place, e, 1);
         });
     }
 
     __device__ void initial(int t, const double (&z)[P], const double (&g)[P],
                             const Scale<Q> &scale) {
         const int given = problem.initial_derivatives;
+        const int place = tile.place(t);
         inputs.initial(t, [&](int i, double value) {
             const int j = i % Q;
             const double factor = problem.weight_initial * scale.power[j];
@@ -241,35 +250,42 @@ class GradientSweep {
             if (problem.balanced && j > 0) {
                 d_mean += d_factor * problem.weight_initial * j * scale.power[j > 0 ? j - 1 : 0];
             }
-            inputs.initial_values.put(t, i / Q * given + j, kept(factor * factor * g[i]));
+            inputs.initial_values.put(place, i / Q * given + j, kept(factor * factor * g[i]));
         });
-        if (t < problem.initial_points) {
-            inputs.initial_values.release(p.initial_values, t, 0);
+        if (tile.earliest(t) < problem.initial_points) {
+            inputs.initial_values.release(p.initial_values, place, 0, K * given);
         }
     }
 
-    __device__ void smoothness(int t, const double (&z)[P], const double (&g)[P]) {
+    // `before` is d_mean without the rows of point t.
+    __device__ void smoothness(int t, const double (&z)[P], const double (&g)[P], double before) {
+        const bool each = problem.steps.state != 0;
+        const int step = tile.step(t);
         if (inputs.has_step(t)) {
-            const bool each = problem.steps.state != 0;
-            double sum = each ? 0.0 : d_mean;
+            const double d_step = tile.scaled_before(t) ? before : d_mean;
+            double sum = each ? 0.0 : d_step;
 #pragma unroll
             for (int k = 0; k < K; ++k) {
-                const double gradient = smoothness_gradient<Q>(
-                    p.common.rows, problem.pair.rows, length[k], problem.weight_smoothness,
-                    state<Q>(z, k), state<Q>(z_next, k), state<Q>(g, k), state<Q>(g_next, k),
-                    weights.smoothness);
+                const double gradient =
+                    tile.sign() * smoothness_gradient<Q>(p.common.rows, problem.pair.rows,
+                                                         length[k], problem.weight_smoothness,
+                                                         state<Q>(z, k), state<Q>(z_next, k),
+                                                         state<Q>(g, k), state<Q>(g_next, k),
+                                                         weights.smoothness);
                 sum += gradient;
                 if (each) {
-                    inputs.steps.put(t, k, kept(gradient + d_mean / K));
+                    inputs.steps.put(step, k, kept(gradient + d_step / K));
                 }
             }
             if (!each) {
-                inputs.steps.put(t, 0, kept(sum));
+                inputs.steps.put(step, 0, kept(sum));
             }
-            d_mean = 0;
+            if (!tile.scaled_before(t)) {
+                d_mean = 0;
+            }
         }
-        if (AnyTile::CHUNKED || !tile.last(t)) {
-            inputs.steps.release(p.steps, t, 0);
+        if (!tile.meets(t)) {
+            inputs.steps.release(p.steps, step, 0, each ? K : 1);
         }
     }
 };

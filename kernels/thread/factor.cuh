@@ -13,23 +13,25 @@
 
 namespace thread {
 
-// The places of the values of a tile's point in the workspace: ((tile·N + t)·values + v)·32 + lane.
+// The places of the values of a tile's point in the workspace: ((tile·N + t)·values + v)·32 + lane,
+// with the number of the point in time for t.
 struct Workspace {
-    double *base;
-    int values;
+    double *base;  // of point 0 of the lane
+    int stride;    // from a point to the next
 
     // Makes the places for `points` points a lane.
     template <typename AnyTile>
     __device__ Workspace(const AnyTile &tile, void *data, int64_t points, int values)
-        : base(static_cast<double *>(data) + tile.index * points * values * LANES + tile.lane),
-          values(values) {}
+        : base(static_cast<double *>(data) +
+               (tile.index * points + tile.origin()) * values * LANES + tile.lane),
+          stride(tile.direction() * values * LANES) {}
     template <typename AnyTile>
     __device__ Workspace(const AnyTile &tile, void *data, int values)
-        : Workspace(tile, data, tile.points(), values) {}
+        : Workspace(tile, data, tile.kept_points(), values) {}
 
     template <int COUNT>
     __device__ void load(int t, int from, double (&x)[COUNT]) const {
-        const double *source = base + (int64_t(t) * values + from) * LANES;
+        const double *source = base + int64_t(t) * stride + from * LANES;
 #pragma unroll
         for (int i = 0; i < COUNT; ++i) {
             x[i] = source[i * LANES];
@@ -37,7 +39,7 @@ struct Workspace {
     }
     template <int COUNT>
     __device__ void store(int t, int from, const double (&x)[COUNT]) const {
-        double *target = base + (int64_t(t) * values + from) * LANES;
+        double *target = base + int64_t(t) * stride + from * LANES;
 #pragma unroll
         for (int i = 0; i < COUNT; ++i) {
             target[i * LANES] = x[i];
@@ -46,16 +48,15 @@ struct Workspace {
     // Returns the places of a lane of the tile number `index`.
     __device__ Workspace of_lane(const ChunkTile &tile, int64_t points, int64_t number) const {
         Workspace other = *this;
-        other.base +=
-            (number / LANES - tile.index) * points * values * LANES + number % LANES - tile.lane;
+        other.base += (number / LANES - tile.index) * points * stride + number % LANES - tile.lane;
         return other;
     }
 };
 
-// Returns the place of the point that follows point t of a lane; after the last one that is the
-// first point of the next chunk.
+// Loads values of the point that follows point t of a lane; after the last one that is the first
+// point of the next chunk, or the point where the halves meet.
 template <int COUNT>
-__device__ void load_following(const Tile &, const Workspace &workspace, int t,
+__device__ void load_following(const HalfTile &, const Workspace &workspace, int t,
                                double (&x)[COUNT]) {
     workspace.load(t + 1, 0, x);
 }

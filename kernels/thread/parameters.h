@@ -1,9 +1,11 @@
-// Parameters of the solver kernels that work on one system a thread (thread/*.cu), beyond those of
+// Parameters of the solver kernels that work on small systems (thread/*.cu), beyond those of
 // common/parameters.h, which explains letters and conventions. src/backend/cuda/bindings.rs is made
 // from them.
 //
-// A tile is 32 consecutive systems, one a lane of a warp. The workspace is interleaved by tile:
-// value v of point t of system s stands at ((s/32·N + t)·values + v)·32 + s%32.
+// A tile is 32 consecutive systems, one a lane of each of the two warps of a block, which have half
+// of its points each. The workspace is interleaved by tile: value v of point t of system s stands
+// at
+// ((s/32·N + t)·values + v)·32 + s%32.
 //
 // In chunk kernels, a tile is 32 consecutive chunks of the time axis: chunk c of C of system s is
 // number C·s + c. The workspace is the same with chunks for systems and, for N, the points of the
@@ -27,13 +29,14 @@ typedef struct {
 } ThreadRows;
 
 // Shared memory in which a warp stages one array of its 32 systems (thread/stream.cuh). Offsets are
-// counted in doubles.
+// counted in doubles, from the begin of the warp's part.
 typedef struct {
-    int32_t values;    // of one system: V; of the longest chunk, if the array has a time axis
-    int32_t slots;     // offset of the ring
-    int32_t capacity;  // slots of a system in the ring, a power of two; 0 where there is no ring
-    int32_t sums;      // offset of the sums over time of a gradient, (32, V|1)
-    int32_t points;    // along the array's time axis: N, N − 1 or I
+    int32_t values;       // of the first half of a system, or of the longest chunk: V
+    int32_t late_values;  // of the second half: V
+    int32_t slots;        // offset of the ring
+    int32_t capacity;     // slots of a system in the ring, a power of two; 0 where there is no ring
+    int32_t sums;         // offset of the sums over time of a gradient, (32, V|1)
+    int32_t points;       // along the array's time axis: N, N − 1 or I
 } ThreadRing;
 
 // What the launches of span kernels tell each other: what a span has found out, which a join
@@ -54,7 +57,7 @@ typedef struct {
 typedef struct {
     int32_t bits;              // C = 1 << bits
     int32_t span_bits;         // chunks of a span: 1 << span_bits
-    int32_t warp_values;       // doubles of shared memory of a warp
+    int32_t warp_values;       // doubles of shared memory of a warp, with chunks or without
     int32_t scratch;           // offset of the spikes in them
     double *spikes;            // (tiles, N, P·P, 32): column by column
     double *separators;        // (tiles, SEPARATOR_VALUES, 32): thread/reduction.cuh

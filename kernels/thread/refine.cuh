@@ -69,12 +69,11 @@ __device__ void substitute_residual(const ThreadProblem &common, double *of_iter
             for (int i = 0; i < P; ++i) {
                 x[i] = y[i];
             }
-            if (!last) {
+            if (!last && !tile.meets(t)) {
                 load_following(tile, iterate, t, y);
             }
         }
-        inputs.lengths(t, length);
-        const Scale<Q> scale = inputs.scale(length);
+        const Scale<Q> scale = inputs.lengths(t, length);
         const double equation_factor = problem.weight_equation * scale.equation(problem);
         inputs.equations(t, [&](int, const double (&c)[P], double b) {
             double defect = DATA ? b : 0.0;
@@ -95,6 +94,17 @@ __device__ void substitute_residual(const ThreadProblem &common, double *of_iter
         if (!tile.has(t)) {
             continue;
         }
+        if (!DATA) {
+            double b[P];
+            given.load(t, 0, b);
+#pragma unroll
+            for (int i = 0; i < P; ++i) {
+                residual[i] += b[i];
+            }
+        }
+        if (tile.meets(t)) {
+            break;
+        }
         double next_residual[P];
 #pragma unroll
         for (int i = 0; i < P; ++i) {
@@ -107,14 +117,6 @@ __device__ void substitute_residual(const ThreadProblem &common, double *of_iter
                                            problem.weight_smoothness, state<Q>(x, k),
                                            state<Q>(y, k), state<Q>(residual, k),
                                            state<Q>(next_residual, k));
-            }
-        }
-        if (!DATA) {
-            double b[P];
-            given.load(t, 0, b);
-#pragma unroll
-            for (int i = 0; i < P; ++i) {
-                residual[i] += b[i];
             }
         }
         substitution.step(t, row, residual, next_residual);

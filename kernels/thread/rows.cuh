@@ -8,10 +8,10 @@
 
 namespace thread {
 
-// The values of one input of this lane's system, point after point (backward if REVERSED). The
-// gradient of a value takes its place once the value is read. If AHEAD, values are fetched ahead of
-// their use.
-template <bool REVERSED, typename AnyTile, bool AHEAD>
+// The values of one input of this lane's system, point after point in the order of a sweep (BACK or
+// not). Points are counted in time, from the first of the lane on. The gradient of a value takes
+// its place once the value is read. If AHEAD, values are fetched ahead of their use.
+template <bool BACK, typename AnyTile, bool AHEAD>
 class Values {
   public:
     // `time` is the distance between points: 0 if there is no time axis.
@@ -20,16 +20,12 @@ class Values {
           time(time),
           stream(array) {}
 
-    // Makes `count` values of point t from `first` on readable. Where these are the first of the
-    // point (`opens`) and all of the points before have been used, it begins to fetch the others
-    // and those of the point that comes next.
+    // Makes `count` values of point t from `first` on readable. Where these are the first that are
+    // used of the point (`opens`) and all of the points before have been, begins to fetch the
+    // others and those of the point that comes next.
     __device__ void require(int t, int first, int count, bool opens = false) {
         if (!array.shared()) {
-            const int all = array.ring.values;
-            const int v = time * t;
-            stream.require(REVERSED ? all - (v + first) : v + first + count,
-                           REVERSED ? all - (v + time) : v,
-                           opens ? min(all, REVERSED ? all - (v - time) : v + 2 * time) : 0);
+            stream.require(time * t + first, count, time * t, time, opens);
         }
     }
 
@@ -89,15 +85,15 @@ class Values {
         }
     }
 
-    // Writes gradients, if they are wanted; those of point t are complete from value `first` on.
-    // For REVERSED only.
-    __device__ void release(const Output &output, int t, int first) {
+    // Writes gradients, if they are wanted; `count` of point t from `first` on are complete, and
+    // all before them.
+    __device__ void release(const Output &output, int t, int first, int count) {
         if (time != 0 && output.data != nullptr) {
-            const int end = array.ring.values - (time * t + first);
+            const int v = time * t + first;
             if (array.shared()) {
-                stream.release_sums(output, partial(output), end);
+                stream.release_sums(output, partial(output), v, count);
             } else {
-                stream.release(output.data, output.storage, output.system, end);
+                stream.release(output.data, output.storage, output.system, v, count);
             }
         }
     }
@@ -113,8 +109,12 @@ class Values {
                 return;
             }
         } else if (time == 0) {
+            array.tile.barrier();
+            if (array.tile.backward) {
+                return;
+            }
             for (int v = 0; v < array.ring.values; ++v) {
-                stream.put(v, sum(v));
+                stream.put(v, sum(v) + (&sum(v))[array.tile.common.chunks.warp_values]);
             }
         }
         if (array.shared()) {
@@ -127,7 +127,7 @@ class Values {
   private:
     const Array<AnyTile> array;
     const int time;
-    Stream<REVERSED, AnyTile, AHEAD> stream;
+    Stream<BACK, AnyTile, AHEAD> stream;
 
     template <int K, int Q, typename Slot>
     __device__ void get_staged(int start, int width, double (&row)[K * Q]) {
@@ -149,18 +149,17 @@ class Values {
 
     // Returns value v of an array of which all lanes read the same values.
     __device__ double direct(int v) const {
-        const int64_t first =
-            AnyTile::CHUNKED ? array.tile.system(array.tile.lane) * array.between : 0;
-        return read(array.data, array.storage, first + v);
+        const AnyTile &tile = array.tile;
+        return read(array.data, array.storage, tile.common_start(array.between, time) + v);
     }
 
     __device__ double &sum(int v) {
         const AnyTile tile = here<AHEAD>(array.tile);
         return memory_of(tile)[array.ring.sums + tile.lane * (array.ring.values | 1) + v];
     }
-    // Returns where this tile's partial sums begin.
+    // Returns where this tile's partial sums begin, or those of its points.
     __device__ int64_t partial(const Output &output) const {
-        return array.tile.group() * output.system;
+        return array.tile.group() * output.system + array.tile.start(0, time);
     }
 
     // Adds up the sums over time of a span's chunks, in order; the span's lanes share the values
@@ -176,8 +175,8 @@ class Values {
         for (int v = tile.in_span(); v < array.ring.values; v += tile.span()) {
             double sum = 0;
             for (int thread = first; thread < first + tile.span(); ++thread) {
-                sum += tile.warp_memory(
-                    thread / LANES)[array.ring.sums + v + thread % LANES * (array.ring.values | 1)];
+                sum += block_memory()[tile.memory(thread / LANES) + array.ring.sums + v +
+                                      thread % LANES * (array.ring.values | 1)];
             }
             write(output.data, output.storage, start + v, sum);
         }
@@ -213,16 +212,16 @@ __device__ void powers(double length, double (&power)[Q]) {
 }
 
 // The inputs of this lane's system.
-template <int K, int Q, bool REVERSED, typename AnyTile>
+template <int K, int Q, bool BACK, typename AnyTile>
 class Inputs {
   public:
     static constexpr int P = K * Q;
     static constexpr bool AHEAD = AMPLE<P, AnyTile>;
 
-    Values<REVERSED, AnyTile, AHEAD> coefficients;
-    Values<REVERSED, AnyTile, AHEAD> rhs;
-    Values<REVERSED, AnyTile, AHEAD> initial_values;
-    Values<REVERSED, AnyTile, AHEAD> steps;
+    Values<BACK, AnyTile, AHEAD> coefficients;
+    Values<BACK, AnyTile, AHEAD> rhs;
+    Values<BACK, AnyTile, AHEAD> initial_values;
+    Values<BACK, AnyTile, AHEAD> steps;
 
     __device__ explicit Inputs(const AnyTile &tile)
         : coefficients(tile, tile.common.problem.coefficients,
@@ -240,16 +239,18 @@ class Inputs {
     template <typename Visit, typename Finish>
     __device__ void equations(int t, Visit visit, Finish finish) {
         const int width = problem.equation_derivatives;
+        const bool reversed = tile.reversed(BACK);
+        const int place = tile.place(t);
 #pragma unroll 1
         for (int i = 0; i < problem.equations; ++i) {
-            const int e = REVERSED ? problem.equations - 1 - i : i;
+            const int e = reversed ? problem.equations - 1 - i : i;
             const int first = e * K * width;
-            coefficients.require(t, first, K * width, i == 0);
-            rhs.require(t, e, 1, i == 0);
+            coefficients.require(place, first, K * width, i == 0);
+            rhs.require(place, e, 1, i == 0);
             if (tile.has(t)) {
                 double c[P];
-                coefficients.template get_row<K, Q>(t, first, width, c);
-                visit(e, c, rhs.get(t, e));
+                coefficients.template get_row<K, Q>(place, first, width, c);
+                visit(e, c, rhs.get(place, e));
             }
             finish(e);
         }
@@ -263,10 +264,11 @@ class Inputs {
     template <typename Visit>
     __device__ void initial(int t, Visit visit) {
         const int given = problem.initial_derivatives;
-        if (t >= problem.initial_points || given == 0) {
+        if (tile.earliest(t) >= problem.initial_points || given == 0) {
             return;
         }
-        initial_values.require(t, 0, K * given);
+        const int place = tile.place(t);
+        initial_values.require(place, 0, K * given);
         if (AnyTile::CHUNKED && !(tile.has(t) && tile.point(t) < problem.initial_points)) {
             return;
         }
@@ -275,43 +277,70 @@ class Inputs {
 #pragma unroll
             for (int j = 0; j < Q; ++j) {
                 if (j < given) {
-                    visit(k * Q + j, initial_values.get(t, k * given + j));
+                    visit(k * Q + j, initial_values.get(place, k * given + j));
                 }
             }
         }
     }
 
-    // Sets the lengths s_t of the K states, if there is a step at point t. What all points share
-    // is read at the first.
-    __device__ void lengths(int t, double (&length)[K]) {
-        if (AnyTile::CHUNKED || !tile.last(t)) {
+    // Sets the lengths of the step from point t to the next, if there is one: s_t of the K states,
+    // negative if it goes back in time. Returns the scale of the rows of the point. `length` has
+    // the step before; what all points share is read at the first. For sweeps that are not BACK.
+    __device__ Scale<Q> lengths(int t, double (&length)[K]) {
+        const double before = tile.scaled_before(t) ? mean(length) : 0.0;
+        if (!tile.meets(t)) {
             require_step(t);
         }
         if (has_step(t) && (t == 0 || problem.steps.time != 0)) {
             get_step(t, length);
         }
+        return scale(tile.scaled_before(t) ? before : mean(length));
     }
 
-    // Sets the lengths of the step that scales the rows of point t, which is the step before for
-    // the last point. If AHEAD, what all points share is read at the last. For REVERSED only.
-    __device__ void scaling_lengths(int t, double (&length)[K]) {
-        const int from = tile.last(t) ? t - 1 : t;
-        require_step(AnyTile::CHUNKED ? max(t - 1, 0) : from);
+    // Does the same in sweeps that are BACK. Where there is no step, `length` is that of another
+    // one. If AHEAD, what all points share is read at the last.
+    __device__ Scale<Q> lengths_back(int t, double (&length)[K]) {
+        const int scaling = tile.scaled_by(t);
+        require_step(AnyTile::CHUNKED ? max(t - 1, 0) : scaling);
         if constexpr (!AHEAD) {
 #pragma unroll
             for (int k = 0; k < K; ++k) {
                 length[k] = 0;  // the point before needs no register for it
             }
         }
-        if (tile.has(t) && (!AHEAD || t + 1 == tile.own_points() || problem.steps.time != 0)) {
-            get_step(from, length);
+        const bool reads =
+            tile.has(t) && (!AHEAD || t + 1 == tile.own_points() || problem.steps.time != 0);
+        if (reads) {
+            get_step(scaling, length);
+        }
+        const Scale<Q> scale = this->scale(mean(length));
+        if (!AnyTile::CHUNKED && reads && scaling != t && !tile.meets(t)) {
+            get_step(t, length);
+        }
+        return scale;
+    }
+
+    __device__ bool has_step(int t) const { return tile.has(t) && !tile.last(t) && !tile.meets(t); }
+
+  private:
+    const AnyTile &tile;
+    const Problem &problem;
+
+    __device__ void require_step(int t) {
+        steps.require(tile.step(t), 0, problem.steps.state != 0 ? K : 1);
+    }
+    __device__ void get_step(int t, double (&length)[K]) {
+        const bool each = problem.steps.state != 0;
+        const int step = tile.step(t);
+        length[0] = tile.sign() * steps.get(step, 0);
+#pragma unroll
+        for (int k = 1; k < K; ++k) {
+            length[k] = each ? tile.sign() * steps.get(step, k) : length[0];
         }
     }
 
-    __device__ bool has_step(int t) const { return tile.has(t) && !tile.last(t); }
-
-    // Returns the scale of the rows of a point whose step has these lengths.
-    __device__ Scale<Q> scale(const double (&length)[K]) const {
+    // Returns the mean of a step of these lengths, if rows are scaled by it.
+    __device__ double mean(const double (&length)[K]) const {
         double mean = 1;
         if (problem.balanced) {
             mean = length[0];
@@ -322,24 +351,14 @@ class Inputs {
                 }
                 mean /= K;
             }
+            mean *= tile.sign();
         }
+        return mean;
+    }
+    __device__ static Scale<Q> scale(double mean) {
         Scale<Q> scale;
         powers(mean, scale.power);
         return scale;
-    }
-
-  private:
-    const AnyTile &tile;
-    const Problem &problem;
-
-    __device__ void require_step(int t) { steps.require(t, 0, problem.steps.state != 0 ? K : 1); }
-    __device__ void get_step(int t, double (&length)[K]) {
-        const bool each = problem.steps.state != 0;
-        length[0] = steps.get(t, 0);
-#pragma unroll
-        for (int k = 1; k < K; ++k) {
-            length[k] = each ? steps.get(t, k) : length[0];
-        }
     }
 };
 

@@ -26,29 +26,127 @@ namespace thread {
 template <int K, int Q, typename AnyTile>
 class Separators;
 
-// A system that is not cut has no separators.
+// The point where the halves of a system meet is a separator that both couple with, each through
+// its last point alone: there are no spikes. Its block is the last of the second half, which
+// solves for it; the first half leaves what it has for that in shared memory, and finds the result
+// there.
 template <int K, int Q>
-class Separators<K, Q, Tile> {
+class Separators<K, Q, HalfTile> {
   public:
     static constexpr int P = K * Q;
 
-    __device__ explicit Separators(const Tile &) {}
-    template <typename Matrix>
-    __device__ void start(Matrix &) {}
-    template <typename Matrix>
-    __device__ void extend(int, bool, const Matrix &) {}
-    template <typename Matrix>
-    __device__ void finish(const Matrix &, Pivots &) {}
-    __device__ void start(double (&)[P]) {}
-    __device__ void extend(int, const double (&)[P]) {}
-    __device__ void finish(const double (&)[P]) {}
-    __device__ void solve(double (&)[P]) { __syncwarp(); }
-    __device__ void result(double (&)[P]) const {}
+    __device__ explicit Separators(const HalfTile &tile)
+        : tile(tile),
+          factor(tile, tile.common.factor, Layout<K, Q>::VALUES),
+          places{tile.exchange() + 2 * LANES + tile.lane} {}
+
+    template <typename Any>
+    __device__ void start(Any &) {}
+    template <typename... Any>
+    __device__ void extend(const Any &...) {}
+    // Factorizes the block, once all other points have been eliminated.
+    __device__ void finish(Cholesky<K, Q> &matrix, Pivots &pivots) {
+        FactorRow<K, Q> &row = matrix.row;
+        finish(matrix.right);
+        if (!tile.backward) {
+#pragma unroll
+            for (int i = 0; i < UPPER; ++i) {
+                places[DIAGONAL + i] = row.upper_values[i];
+            }
+            put(REMOVED, matrix.removed);
+        }
+        __syncthreads();
+        if (tile.backward) {
+#pragma unroll
+            for (int i = 0; i < UPPER; ++i) {
+                row.upper_values[i] += places[DIAGONAL + i];
+            }
+#pragma unroll
+            for (int i = 0; i < P; ++i) {
+                matrix.removed[i] += places[REMOVED + i];
+            }
+            row.factorize(matrix.removed, tile.point(last()), pivots);
+            row.store(factor, last(), true);
+        }
+    }
+
+    // Takes what a half has for the right-hand side of the block.
+    __device__ void finish(const double (&right)[P]) { put(tile.backward ? RIGHT : LEFT, right); }
+
+    // Solves for the block; next becomes the result.
+    __device__ void solve(double (&next)[P]) {
+        FactorRow<K, Q> row;
+        if (tile.backward) {
+            row.load(factor, last(), true);
+        }
+        __syncthreads();
+        if (tile.backward) {
+            double x[P];
+#pragma unroll
+            for (int i = 0; i < P; ++i) {
+                x[i] = places[RIGHT + i] + places[LEFT + i];
+            }
+            row.forward(x);
+            row.backward(x, x, true);
+            put(RESULT, x);
+        }
+        exchange(RESULT, next);
+    }
+    __device__ void result(double (&x)[P]) const { get(RESULT, x); }
     __device__ void subtract(int, double (&)[P]) const {}
-    __device__ void probe(int, double (&)[P], double &) {}
-    __device__ void probe_result(double (&)[P]) const {}
+
+    __device__ void probe(int weakest_unknown, double (&next)[P], double &squares) {
+        if (tile.backward) {
+            FactorRow<K, Q> row;
+            row.load(factor, last(), true);
+            double x[P];
+#pragma unroll
+            for (int i = 0; i < P; ++i) {
+                x[i] = double(tile.point(last()) * P + i == weakest_unknown);
+            }
+            row.backward_with_squares(x, x, true, squares);
+            put(PROBE, x);
+        }
+        exchange(PROBE, next);
+    }
+    __device__ void probe_result(double (&x)[P]) const { get(PROBE, x); }
     __device__ void subtract_probe(int, double (&)[P], double &) const {}
-    __device__ void next_result(double (&)[P]) const {}
+
+    __device__ void next_result(double (&next)[P]) const { get(RESULT, next); }
+
+  private:
+    // Places of a lane in shared memory: right-hand sides of both halves, result, probe, and what
+    // the first half has for the block. Kernels of gradients have the first three only.
+    static constexpr int UPPER = Layout<K, Q>::UPPER;
+    static constexpr int RIGHT = 0;
+    static constexpr int LEFT = P;
+    static constexpr int RESULT = 2 * P;
+    static constexpr int PROBE = 3 * P;
+    static constexpr int REMOVED = 3 * P;
+    static constexpr int DIAGONAL = 4 * P;
+
+    const HalfTile &tile;
+    const Workspace factor;
+    const LaneValues places;
+
+    __device__ int last() const { return tile.points() - 1; }
+    __device__ void put(int place, const double (&x)[P]) const {
+#pragma unroll
+        for (int i = 0; i < P; ++i) {
+            places[place + i] = x[i];
+        }
+    }
+    __device__ void get(int place, double (&x)[P]) const {
+#pragma unroll
+        for (int i = 0; i < P; ++i) {
+            x[i] = places[place + i];
+        }
+    }
+    // Hands over what the second half has put to a place.
+    __device__ void exchange(int place, double (&next)[P]) const {
+        __syncthreads();
+        get(place, next);
+    }
 };
 
 template <int K, int Q, typename AnyTile>

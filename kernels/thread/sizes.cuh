@@ -3,11 +3,6 @@
 #ifndef MECHANISTIC_THREAD_SIZES_CUH
 #define MECHANISTIC_THREAD_SIZES_CUH
 
-// The number of blocks for which a multiprocessor is to have registers: without it, the assembler
-// takes all registers there are, needed or not. Larger problems need them; kernels of gradients
-// cannot have more warps, because of their shared memory.
-#define THREAD_BLOCKS(K, Q) (K * Q <= 3 ? 12 : 1)
-
 #define THREAD_SIZES(KERNEL) \
     KERNEL(1, 2)             \
     KERNEL(1, 3)             \

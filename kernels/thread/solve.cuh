@@ -1,12 +1,15 @@
-// Solves small least-squares problems, one system a thread: z = argmin ½‖W(Az − β)‖².
+// Solves small least-squares problems, half a system a thread: z = argmin ½‖W(Az − β)‖².
 //
-// One sweep forward in time forms M = AᵀW²A block by block, factorizes it and substitutes forward;
-// one sweep back substitutes backward. A step of refinement repeats both sweeps with the factor and
-// the residual AᵀW²(β − Az), computed row by row in double precision.
+// One sweep over the time points forms M = AᵀW²A block by block, factorizes it and substitutes
+// forward, in the first half of the points forward in time, in the second half backward, towards
+// the point where the halves meet; one sweep away from it substitutes backward. A step of
+// refinement repeats both sweeps with the factor and the residual AᵀW²(β − Az), computed row by row
+// in double precision.
 //
 //   grid    x = ceil(B/32): a tile of 32 systems a block
-//   block   32 threads
-//   shared  dynamic: the rings of thread/stream.cuh
+//   block   64 threads
+//   shared  dynamic, for each warp: the rings of thread/stream.cuh; then what the halves exchange
+//           (thread/tile.cuh)
 //   reads   the problem; writes solution (B, N, K, Q), epsilon (B) = 0, status (B), and in the
 //           workspace factor, solution, vector
 //   aliasing  none of the arrays overlap
@@ -39,17 +42,16 @@ __device__ void factorize(const ThreadProblem &common, Pivots &pivots, Faults &f
 #pragma unroll 1
     for (int t = 0; t < tile.points(); ++t) {
         const bool last = tile.last(t);
-        inputs.lengths(t, length);
+        const Scale<Q> scale = inputs.lengths(t, length);
         if (inputs.has_step(t)) {
 #pragma unroll
             for (int k = 0; k < K; ++k) {
                 faults.check(length[k], Faults::STEPS);
-                if (length[k] <= 0) {
-                    faults.step = min(faults.step, tile.point(t));
+                if (tile.sign() * length[k] <= 0) {
+                    faults.step = min(faults.step, tile.step_number(t));
                 }
             }
         }
-        const Scale<Q> scale = inputs.scale(length);
         const double equation_factor = problem.weight_equation * scale.equation(problem);
         inputs.equations(t, [&](int, const double (&c)[K *Q], double b) {
 #pragma unroll
@@ -65,6 +67,9 @@ __device__ void factorize(const ThreadProblem &common, Pivots &pivots, Faults &f
         });
         if (!tile.has(t)) {
             continue;
+        }
+        if (tile.meets(t)) {
+            break;  // its rows stay in the matrix
         }
         if (!last) {
             matrix.add_smoothness(common.rows, length, weight_smoothness);
@@ -84,8 +89,7 @@ __device__ void factorize(const ThreadProblem &common, Pivots &pivots, Faults &f
     separators.finish(matrix, pivots);
 }
 
-// Makes known to each chunk of a span what all its chunks have found.
-__device__ inline void gather(const Tile &, Pivots &, Faults &) {}
+// Makes known to each thread of a span what all of them have found.
 template <typename AnyTile>
 __device__ void gather(const AnyTile &tile, Pivots &pivots, Faults &faults) {
     const auto least = [&](auto value) {
@@ -145,13 +149,14 @@ class Probe {
 };
 
 // Writes NaN for the systems that were not solved.
-__device__ inline void erase_unsolved(const Tile &tile, bool solved, void *solution, int values) {
+__device__ inline void erase_unsolved(const HalfTile &tile, bool solved, void *solution,
+                                      int values) {
     unsigned unsolved = __ballot_sync(ALL_LANES, !solved && tile.holds(tile.lane));
     while (unsolved != 0) {
         const int lane = __ffs(int(unsolved)) - 1;
         unsolved &= unsolved - 1;
         const int64_t first = (tile.first + lane) * values;
-        for (int i = tile.lane; i < values; i += LANES) {
+        for (int i = thread_number(); i < values; i += 2 * LANES) {
             write(solution, tile.common.problem.results, first + i, double(NAN));
         }
     }
@@ -192,12 +197,12 @@ class SolutionSweep {
 #pragma unroll
                 for (int i = 0; i < P; ++i) {
                     finite &= is_finite(p.common.problem.results, z[i]);
-                    out.put(t * P + i, z[i]);
+                    out.put(tile.place(t) * P + i, z[i]);
                 }
             }
         }
         if (complete) {
-            out.release(p.solution, array.storage, array.between, (tile.points() - t) * P);
+            out.release(p.solution, array.storage, array.between, tile.place(t) * P, P);
         }
     }
 

@@ -1,20 +1,21 @@
-// Coalesced access to row-major arrays (system, values) by a warp whose lanes hold one system each,
-// or one chunk of a system's points; then chunks take the place of systems below.
+// Coalesced access to row-major arrays (system, values) by a warp whose lanes hold half of a
+// system's points each, or a chunk of them; these take the place of systems below, with V values.
 //
-// A stream passes through the V values of every system of the tile in step, forward or reversed.
-// The warp fetches windows of 64 bytes a system, aligned to the sectors of global memory, and lays
-// them into a ring in shared memory, from which each lane reads its own system's values. A lane may
-// replace a value it has read; the windows are then written back in the same way, to an array of
-// the same shape (an input's gradient).
+// A stream passes through the V values of every system of the tile in step, from the first or from
+// the last one on. The warp fetches windows of 64 bytes a system, aligned to the sectors of global
+// memory, and lays them into a ring in shared memory, from which each lane reads its own system's
+// values. A lane may replace a value it has read; the windows are then written back in the same
+// way, to an array of the same shape (an input's gradient).
 //
 // A slot has 8 bytes, or 4 if nothing is stored in double precision; what a lane lays into a slot
 // of 4 is rounded to single precision, its share of a sum over the batch too. Then W = 8 or 16
 // values are a window, and S = W/2 a sector (of what is stored in a slot's width; else windows are
-// smaller). Let u count the values in the order of the stream, and let o (0 <= o < S) be such that
-// u + o is a multiple of S where a sector begins. Value u of the system in lane l stands in slot
-//     l·pitch + (u + o) mod capacity − o + S − 1,    pitch = capacity + S − 1.
+// smaller). Let o (0 <= o < S) be such that value v of a system begins a sector where v + o is a
+// multiple of S. Window w has the values with w·W <= v + o < (w + 1)·W. Value v of the system in
+// lane l stands in slot
+//     l·pitch + (v + o) mod capacity − o + S − 1,    pitch = capacity + S − 1.
 // The pitch is odd and the capacity a multiple of the slots that all banks hold, so the lanes read
-// the same u, and store a window, without bank conflicts. A capacity of two windows serves rows of
+// the same v, and store a window, without bank conflicts. A capacity of two windows serves rows of
 // up to W − S + 2 values. Where there is room, windows are fetched a point ahead of their use.
 
 #ifndef MECHANISTIC_THREAD_STREAM_CUH
@@ -35,24 +36,29 @@ template <typename AnyTile>
 struct Array {
     const AnyTile &tile;
     const ThreadRing &ring;
-    double *slots;  // of the ring
     const void *data;
     int storage;
     int wide_slots;
     int64_t between;  // distance between systems
     int time;         // distance between points
 
+    // The same array of a tile like its own.
+    __device__ Array(const AnyTile &tile, const Array &other)
+        : Array(tile, other.ring, other.data, other.storage, other.between, other.time) {
+        forget();
+    }
     __device__ Array(const AnyTile &tile, const ThreadRing &ring, const void *data, int storage,
                      int64_t between, int time)
         : tile(tile),
           ring(ring),
-          slots(memory_of(tile) + ring.slots),
           data(data),
           storage(storage),
           wide_slots(tile.common.wide),
           between(between),
           time(time) {}
 
+    // Returns V.
+    __device__ int values() const { return tile.values(ring, time); }
     // Returns whether all lanes read the same values.
     __device__ bool shared() const { return AnyTile::shared(between, time); }
 
@@ -64,17 +70,19 @@ struct Array {
 
     // Returns whether slots have 8 bytes.
     __device__ bool wide() const { return wide_slots != 0; }
-    // Hides from the compiler that these two never change, so that what is derived from them for
-    // one pass is not kept in registers for the next.
-    __device__ void forget() { asm volatile("" : "+r"(storage), "+r"(wide_slots)); }
     // Returns whether an array of this storage has values as its slots have them.
     __device__ bool fits(int storage) const {
         return storage == (wide() ? STORAGE_F64 : STORAGE_F32);
     }
+    // Returns the first slot of the ring, counted from the begin of the block's memory.
+    __device__ int first_slot() const {
+        const int first = tile.memory() + ring.slots;
+        return wide() ? first : 2 * first;
+    }
     // Returns a slot of either width.
     template <typename Slot>
-    __device__ Slot &at(int slot) const {
-        return reinterpret_cast<Slot *>(slots)[slot];
+    __device__ static Slot &at(int slot) {
+        return reinterpret_cast<Slot *>(block_memory())[slot];
     }
 
     __device__ double get(int slot) const {
@@ -87,6 +95,10 @@ struct Array {
             at<float>(slot) = float(value);
         }
     }
+
+  private:
+    // Hides from the compiler that these two never change.
+    __device__ void forget() { asm volatile("" : "+r"(storage), "+r"(wide_slots)); }
 };
 
 // A stream of a result or a cotangent, (B, N, P).
@@ -96,18 +108,15 @@ __device__ Array<AnyTile> unknowns(const AnyTile &tile, const void *data) {
     return {tile, tile.common.unknowns, data, problem.results, problem.points * P, P};
 }
 
-// A stream that, if AHEAD, may be fetched ahead of its use.
-template <bool REVERSED, typename AnyTile, bool AHEAD = true>
+// A stream in the order of a sweep (BACK or not) that, if AHEAD, may be fetched ahead of its use.
+template <bool BACK, typename AnyTile, bool AHEAD = true>
 class Stream {
   public:
     __device__ explicit Stream(const Array<AnyTile> &array)
         : array(array), loaded(0), arrived(0), stored(0) {
-        offset = offset_of(begin(array.tile, array.tile.lane));
-        nearest = array.tile.lane * pitch() + array.sector() - 1 - offset;
+        offset = offset_of(begin(array.tile.lane));
+        nearest = array.first_slot() + array.tile.lane * pitch() + array.sector() - 1 - offset;
     }
-
-    // Returns the place of value v in the order of the stream.
-    __device__ int position(int v) const { return REVERSED ? array.ring.values - 1 - v : v; }
 
     // Returns value v of this lane's system, once it is readable.
     __device__ double get(int v) const { return array.get(slot(v)); }
@@ -116,20 +125,29 @@ class Stream {
     // Returns value v where it stands, as a value of the slots' type.
     template <typename Slot>
     __device__ Slot &at(int v) const {
-        return array.template at<Slot>(slot(v));
+        return Array<AnyTile>::template at<Slot>(slot(v));
     }
 
-    // Makes the values u < end of every system readable, and, if AHEAD, begins to fetch the values
-    // u < later as far as the ring has room where only those from `first` on are still needed.
-    __device__ void require(int end, int first, int later) {
-        const int needed = windows(end);
+    // Makes `count` values of every system from `first` on readable, which belong to the point
+    // whose `each` values begin at `point`. Where these are its first ones in this order (`opens`)
+    // and AHEAD, begins to fetch its others and those of the point that comes next, as far as the
+    // ring has room.
+    __device__ void require(int first, int count, int point, int each, bool opens) {
+        const bool down = reversed();
+        const int needed = down ? windows() - windows_below(first) : windows_to(first + count);
         int wanted = needed;
         if constexpr (AHEAD) {
             if (arrived < min(needed, loaded)) {
                 wait();
             }
-            const int room = (first + array.capacity()) >> array.window_bits();
-            wanted = max(needed, min(windows(later), room));
+            if (opens) {
+                const int later = down ? windows() - windows_below(max(point - each, 0))
+                                       : windows_to(min(point + 2 * each, array.values()));
+                // The slots of the point are still needed.
+                const int room = down ? windows() - windows_to(point + each - array.capacity())
+                                      : windows_below(point + array.capacity());
+                wanted = max(needed, min(later, room));
+            }
         }
         if (loaded < wanted) {
             __syncwarp();
@@ -142,84 +160,109 @@ class Stream {
         }
     }
 
-    // Writes the values that are complete when the values u < end are to `data`, of this storage
-    // and with systems `between` apart.
-    __device__ void release(void *data, int storage, int64_t between, int end) {
-        while ((stored + 1) * array.window() <= end) {
+    // Writes what is complete when `count` values of every system from `first` on are, after all
+    // those before them, to `data`, of this storage and with systems `between` apart.
+    __device__ void release(void *data, int storage, int64_t between, int first, int count) {
+        const int complete = completed(first, count);
+        while (stored < complete) {
             store(data, storage, between);
         }
     }
 
     // Writes the values that are left.
     __device__ void close(void *data, int storage, int64_t between) {
-        while (stored * array.window() < array.ring.values + array.sector() - 1) {
+        const int all = windows();
+        while (stored < all) {
             store(data, storage, between);
         }
     }
 
     // Writes sums over the tile's systems in the same way, added in an order that is always the
-    // same, from value `first` of `sums` on.
-    __device__ void release_sums(const Output &sums, int64_t first, int end) {
-        while ((stored + 1) * array.window() <= end) {
-            store_sums(sums, first);
+    // same, from value `start` of `sums` on.
+    __device__ void release_sums(const Output &sums, int64_t start, int first, int count) {
+        const int complete = completed(first, count);
+        while (stored < complete) {
+            store_sums(sums, start);
         }
     }
-    __device__ void close_sums(const Output &sums, int64_t first) {
-        while (stored * array.window() < array.ring.values) {
-            store_sums(sums, first);
+    __device__ void close_sums(const Output &sums, int64_t start) {
+        const int all = windows();
+        while (stored < all) {
+            store_sums(sums, start);
         }
     }
 
   private:
-    Array<AnyTile> array;
+    const Array<AnyTile> array;
     int offset;   // o of this lane's system
-    int nearest;  // slot of this lane with u + o = 0
+    int nearest;  // slot of this lane with v + o = 0
     int loaded;   // windows that are fetched
     int arrived;  // of them, those that are readable
     int stored;
+
+    // The same stream in a pass, for which nothing is kept in registers from the one before: so its
+    // array has a tile of its own.
+    __device__ Stream(const Stream &other, const AnyTile &tile)
+        : array(tile, other.array),
+          offset(other.offset),
+          nearest(other.nearest),
+          loaded(other.loaded),
+          arrived(other.arrived),
+          stored(other.stored) {}
 
     // Loads that are under way at once: in a chunk, registers suffice for two.
     static constexpr int TOGETHER = AHEAD && !AnyTile::CHUNKED ? 4 : 2;
 
     __device__ int pitch() const { return array.capacity() + array.sector() - 1; }
-    __device__ int slot(int v) const {
-        return nearest + ((position(v) + offset) & (array.capacity() - 1));
-    }
+    __device__ int slot(int v) const { return nearest + ((v + offset) & (array.capacity() - 1)); }
 
-    // Returns how many windows have the values u < end of every system.
-    __device__ int windows(int end) const {
+    // Returns whether the stream begins with the last values.
+    __device__ bool reversed() const { return array.tile.reversed(BACK); }
+
+    // Returns how many windows have the values v < end of every system, how many have only those,
+    // and how many there are.
+    __device__ int windows_to(int end) const {
         return (end + array.sector() + array.window() - 2) >> array.window_bits();
+    }
+    __device__ int windows_below(int end) const { return end >> array.window_bits(); }
+    __device__ int windows() const { return windows_to(array.values()); }
+    // Returns how many windows are complete when these values are, and all those before them.
+    __device__ int completed(int first, int count) const {
+        return reversed() ? windows() - windows_to(first) : windows_below(first + count);
+    }
+    // Returns the window that comes after so many others.
+    __device__ int window_after(int others) const {
+        return reversed() ? windows() - 1 - others : others;
     }
 
     // Returns the values between the begin of a sector and the first value of the tile's lane 0.
-    __device__ int ahead(const AnyTile &tile) const {
-        const int64_t first = tile.start(0, array.between, array.time);
+    __device__ int ahead() const {
+        const int64_t first = array.tile.start(array.between, array.time);
         const uint64_t values = reinterpret_cast<uint64_t>(array.data) >> shift_of(array.storage);
         return int(unsigned(values) + unsigned(first)) & (array.sector() - 1);
     }
     // Returns the place of a lane's first value, counted from the begin of that sector.
-    __device__ int begin(const AnyTile &tile, int lane) const {
-        return ahead(tile) + tile.distance(lane, array.between, array.time);
+    __device__ int begin(int lane) const {
+        return ahead() + array.tile.distance(lane, array.between, array.time);
     }
     // Returns o of the system whose values begin at this place.
     __device__ int offset_of(int begin) const {
-        return array.shared()
-                   ? 0
-                   : (REVERSED ? -(begin + array.ring.values) : begin) & (array.sector() - 1);
+        return array.shared() ? 0 : begin & (array.sector() - 1);
     }
 
     // Shows every value of window `window` to visit(i, slot, lane of its system, place of that
-    // system's first value, position of the value, whether it exists), for i < TOGETHER, then calls
-    // finish(), and so on. A request of the warp covers one window of each of 32/W systems, W
+    // system's first value, number v, whether it exists), for i < TOGETHER, then calls finish(),
+    // and so on. A request of the warp covers one window of each of 32/W systems, W
     // systems apart: so its accesses to shared memory do not conflict.
     template <typename Visit, typename Finish>
-    __device__ void pass(const AnyTile &tile, int window, Visit visit, Finish finish) {
-        int lane = tile.lane;
-        const int own_begin = begin(tile, lane);
-        const int own_run = tile.run(lane, array.ring, array.time);
+    __device__ void pass(int window, Visit visit, Finish finish) {
+        int lane = array.tile.lane;
+        const int own_begin = begin(lane);
+        const int own_run = array.tile.run(lane, array.ring, array.time);
         const int place = window * array.window() + (lane & (array.window() - 1));
         lane &= -array.window();
-        int nearest = lane * pitch() + array.sector() - 1 + (place & (array.capacity() - 1));
+        int nearest = array.first_slot() + lane * pitch() + array.sector() - 1 +
+                      (place & (array.capacity() - 1));
 #pragma unroll 1
         for (int request = 0; request < array.window(); request += TOGETHER) {
 #pragma unroll
@@ -227,8 +270,8 @@ class Stream {
                 const int begin = __shfl_sync(ALL_LANES, own_begin, lane);
                 const int run = AnyTile::CHUNKED ? __shfl_sync(ALL_LANES, own_run, lane) : own_run;
                 const int offset = offset_of(begin);
-                const int at = position(place - offset);
-                visit(i, nearest - offset, lane, begin, at, unsigned(at) < unsigned(run));
+                const int v = place - offset;
+                visit(i, nearest - offset, lane, begin, v, unsigned(v) < unsigned(run));
                 lane += 1;
                 nearest += pitch();
             }
@@ -239,23 +282,23 @@ class Stream {
     // Returns where the values of lane 0 begin, less what is ahead of them: a sum that is hidden
     // from the compiler, which would rather make it anew for every value.
     template <typename T>
-    __device__ T *base(const AnyTile &tile, T *data, int64_t between) const {
-        T *place = data + tile.start(0, between, array.time) - ahead(tile);
+    __device__ T *base(T *data, int64_t between) const {
+        T *place = data + array.tile.start(between, array.time) - ahead();
         asm("" : "+l"(place));
         return place;
     }
 
     // Copies values that need no conversion.
     template <typename Slot>
-    __device__ void copy(const AnyTile &tile) {
-        const Slot *source = base(tile, static_cast<const Slot *>(array.data), array.between);
-        const unsigned target = unsigned(__cvta_generic_to_shared(array.slots));
+    __device__ void copy() {
+        const Slot *source = base(static_cast<const Slot *>(array.data), array.between);
+        const unsigned target = unsigned(__cvta_generic_to_shared(block_memory()));
         int slots[TOGETHER], places[TOGETHER];
         pass(
-            tile, loaded,
-            [&](int i, int slot, int, int begin, int position, bool exists) {
+            window_after(loaded),
+            [&](int i, int slot, int, int begin, int v, bool exists) {
                 slots[i] = exists ? slot : -1;
-                places[i] = begin + position;
+                places[i] = begin + v;
             },
             [&]() {
 #pragma unroll
@@ -270,16 +313,16 @@ class Stream {
             });
     }
 
-    __device__ void convert(const AnyTile &tile) {
-        const int64_t first = tile.start(0, array.between, array.time) - ahead(tile);
+    __device__ void convert() {
+        const int64_t first = array.tile.start(array.between, array.time) - ahead();
         double values[TOGETHER];
         int slots[TOGETHER];
         pass(
-            tile, loaded,
-            [&](int i, int slot, int, int begin, int position, bool exists) {
+            window_after(loaded),
+            [&](int i, int slot, int, int begin, int v, bool exists) {
                 slots[i] = exists ? slot : -1;
                 if (exists) {
-                    values[i] = read(array.data, array.storage, first + (begin + position));
+                    values[i] = read(array.data, array.storage, first + (begin + v));
                 }
             },
             [&]() {
@@ -292,18 +335,15 @@ class Stream {
             });
     }
 
-    // Nothing of a pass is kept in registers for the next, which has a tile and an array of its
-    // own.
     __device__ void fetch() {
-        Stream own = *this;
-        own.array.forget();
-        const AnyTile tile(array.tile.common);
+        const AnyTile tile = again(array.tile);
+        Stream own(*this, tile);
         if (!own.array.fits(own.array.storage)) {
-            own.convert(tile);
+            own.convert();
         } else if (own.array.wide()) {
-            own.template copy<double>(tile);
+            own.template copy<double>();
         } else {
-            own.template copy<float>(tile);
+            own.template copy<float>();
         }
         ++loaded;
     }
@@ -318,23 +358,23 @@ class Stream {
     // Writes a window to an array of Stored, from slots of type Slot.
     template <typename Slot, typename Stored>
     __device__ void store_as(void *data, int64_t between) {
-        const AnyTile tile(array.tile.common);
-        Stored *target = base(tile, static_cast<Stored *>(data), between);
+        const AnyTile &tile = array.tile;
+        Stored *target = base(static_cast<Stored *>(data), between);
         const int own_distance = tile.distance(tile.lane, between, array.time);
-        const int ahead = this->ahead(tile), held = tile.held();
+        const int ahead = this->ahead(), held = tile.held();
         Slot values[TOGETHER];
         int places[TOGETHER];
         pass(
-            tile, stored,
-            [&](int i, int slot, int lane, int begin, int position, bool exists) {
+            window_after(stored),
+            [&](int i, int slot, int lane, int begin, int v, bool exists) {
                 // The systems of an array of partial sums are further apart than those of the
                 // input.
                 const int start =
                     AnyTile::CHUNKED ? ahead + __shfl_sync(ALL_LANES, own_distance, lane) : begin;
                 exists &= lane < held;
-                places[i] = exists ? start + position : -1;
+                places[i] = exists ? start + v : -1;
                 if (exists) {
-                    values[i] = array.template at<Slot>(slot);
+                    values[i] = Array<AnyTile>::template at<Slot>(slot);
                 }
             },
             [&]() {
@@ -348,8 +388,8 @@ class Stream {
     }
 
     __device__ void store(void *data, int storage, int64_t between) {
-        Stream own = *this;
-        own.array.forget();
+        const AnyTile tile = again(array.tile);
+        Stream own(*this, tile);
         __syncwarp();
         if (storage == STORAGE_F64) {
             own.array.wide() ? own.template store_as<double, double>(data, between)
@@ -362,12 +402,12 @@ class Stream {
         __syncwarp();
     }
 
-    __device__ void store_sums(const Output &sums, int64_t first) {
+    __device__ void store_sums(const Output &sums, int64_t start) {
         const int window = array.window();
-        const int u = stored * window + (array.tile.lane & (window - 1));
-        const int slot = (array.tile.lane & -window) * pitch() + array.sector() - 1 +
-                         (u & (array.capacity() - 1));
-        const bool inside = u < array.ring.values;
+        const int v = window_after(stored) * window + (array.tile.lane & (window - 1));
+        const int slot = array.first_slot() + (array.tile.lane & -window) * pitch() +
+                         array.sector() - 1 + (v & (array.capacity() - 1));
+        const bool inside = v < array.values();
         __syncwarp();
         double sum = 0;
         if (inside) {
@@ -381,7 +421,7 @@ class Stream {
             sum += __shfl_xor_sync(ALL_LANES, sum, distance);
         }
         if (inside && array.tile.lane < window) {
-            write(sums.data, sums.storage, first + position(u), sum);
+            write(sums.data, sums.storage, start + v, sum);
         }
         ++stored;
         __syncwarp();

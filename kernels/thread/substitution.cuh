@@ -21,8 +21,8 @@ class ForwardSubstitution {
 
     // Loads row t of R, if registers suffice: what makes the right-hand side need not wait for it.
     __device__ void load(int t, FactorRow<K, Q> &row) const {
-        if (EARLY<P> && !tile.separates(t)) {
-            row.load(factor, t, tile.last(t));
+        if (EARLY<P> && (!AnyTile::CHUNKED || !tile.separates(t))) {
+            row.load(factor, t - tile.meets(t), tile.last(t));
         }
     }
 
@@ -99,8 +99,8 @@ __device__ void substitute_back(const AnyTile &tile, Accept accept, Besides &bes
     Separators<K, Q, AnyTile> separators(tile);
     separators.solve(next);  // accept may write where inputs were staged
     besides.begin(separators);
-    BackwardPoint<K, Q> early;  // the point that comes next
-    if (EARLY<P>) {
+    BackwardPoint<K, Q> early = {};  // the point that comes next
+    if (EARLY<P> && tile.own_points() > 0) {
         load(tile.own_points() - 1, early);
     }
 #pragma unroll 1
@@ -109,15 +109,16 @@ __device__ void substitute_back(const AnyTile &tile, Accept accept, Besides &bes
         double x[P];
         if (tile.has(t)) {
             BackwardPoint<K, Q> point = early;
-            if (!EARLY<P>) {
-                load(t, point);
-            } else if (t > 0) {
+            if (EARLY<P> && t > 0) {
                 load(t - 1, early);
             }
             if (tile.separates(t)) {
                 separators.result(x);
                 besides.separator(separators);
             } else {
+                if (!EARLY<P>) {
+                    load(t, point);
+                }
 #pragma unroll
                 for (int i = 0; i < P; ++i) {
                     x[i] = point.right[i];
@@ -159,9 +160,7 @@ class Iterate {
             sum[i] = increase ? old[i] + x[i] : x[i];
         }
         blocks.store(t, 0, sum);
-        if (t > 0) {
-            load(t - 1);
-        }
+        load(t - 1);
     }
 
   private:
@@ -170,7 +169,7 @@ class Iterate {
     double old[P];  // the block that comes next
 
     __device__ void load(int t) {
-        if (increase) {
+        if (increase && t >= 0) {
             blocks.load(t, 0, old);
         }
     }

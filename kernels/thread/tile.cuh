@@ -1,6 +1,9 @@
-// The systems in the lanes of a warp: a system each (Tile), or a chunk of the time axis of a system
-// each (ChunkTile). Sweeps over the time points are written for both. They count a lane's points
-// from 0 on, and the warp goes through them in step; `has` tells whether a lane has that many.
+// The lanes of a warp: half of the time points of a system each (HalfTile), or a chunk of them
+// (ChunkTile). Sweeps over the time points are written for both. They count a lane's points from 0
+// on in the order in which they are eliminated, which in the second half of a system is backward in
+// time; sweeps that eliminate or substitute forward take them in this order, the others (BACK) in
+// the opposite one. The warp goes through the points in step; `has` tells whether a lane has that
+// many.
 
 #ifndef MECHANISTIC_THREAD_TILE_CUH
 #define MECHANISTIC_THREAD_TILE_CUH
@@ -26,17 +29,35 @@ __device__ inline int block_number() {
     return number;
 }
 
-// The 32 systems of a warp; surplus lanes repeat the last system and write nothing.
-struct Tile {
+// Returns the dynamic shared memory of the block.
+__device__ inline double *block_memory() {
+    extern __shared__ double dynamic_shared[];
+    return dynamic_shared;
+}
+
+// Halves of 32 systems: the first warp of a block has the points from the first one on, the second
+// warp those from the last one backward. The last point of the second half is where they meet: it
+// is eliminated after all others. Surplus lanes repeat the last system and write nothing.
+//
+// Seen from the other end, smoothness rows are the same rows with a negative step, up to their
+// order and signs. So the second half has negative lengths and all else as the first.
+struct HalfTile {
     static constexpr bool CHUNKED = false;
 
     const ThreadProblem &common;
-    int64_t index;  // of the tile, and of its partial sums
-    int64_t first;
+    int64_t index;  // of the block, and of its partial sums
+    int64_t first;  // system
     int lane;
+    bool backward;  // whether this is the second half
 
-    __device__ explicit Tile(const ThreadProblem &common)
-        : common(common), index(block_number()), first(index * LANES), lane(thread_number()) {}
+    __device__ explicit HalfTile(const ThreadProblem &common) : HalfTile(common, thread_number()) {}
+    // The same tile anew.
+    __device__ HalfTile again() const {
+        int half = backward;
+        asm volatile("" : "+r"(half));
+        return HalfTile(common, thread_number() % LANES, half != 0);
+    }
+
     __device__ int64_t system(int lane) const {
         return min(first + lane, common.problem.batch - 1);
     }
@@ -44,50 +65,105 @@ struct Tile {
     __device__ int held() const { return int(min(int64_t(LANES), common.problem.batch - first)); }
     __device__ bool holds(int lane) const { return lane < held(); }
 
-    // Returns the number of points of a sweep.
-    __device__ int points() const { return int(common.problem.points); }
-    // Returns the number of points of this lane.
+    // Returns the number of points of a sweep, which is that of every lane; of 2 points the first
+    // half has none.
+    __device__ int points() const { return (int(common.problem.points) - 1 + 3 * backward) >> 1; }
     __device__ int own_points() const { return points(); }
     __device__ static bool has(int) { return true; }
-    // Returns the number of a lane's point t in its system; `last` tells whether no other point
-    // follows there.
-    __device__ static int point(int t) { return t; }
-    __device__ bool last(int t) const { return t + 1 == points(); }
-    __device__ static bool separates(int) { return false; }
+    // Returns the number of a lane's point t in its system; t ^ −1 is −1 − t.
+    __device__ int point(int t) const {
+        return (t ^ -backward) + backward * int(common.problem.points);
+    }
+    // Returns whether this is the point where the halves meet; to all others of a half, another one
+    // follows.
+    __device__ bool meets(int t) const { return t + 1 == points() && backward; }
+    __device__ static bool last(int) { return false; }
+    // Returns the least number that any lane's point t has.
+    __device__ int earliest(int t) const { return point(t); }
+    __device__ bool separates(int t) const { return meets(t); }
+
+    // Returns the place of point t among the points of the half in time, and that of the step to
+    // the next one among the steps.
+    __device__ int place(int t) const { return (t ^ -backward) + backward * points(); }
+    __device__ int step(int t) const { return place(t) - backward; }
+    // Returns the number of that step in the system, and its sign.
+    __device__ int step_number(int t) const { return point(t) - backward; }
+    __device__ double sign() const { return backward ? -1.0 : 1.0; }
+    // Returns whether the rows of point t are scaled by the step of point t − 1, which follows in
+    // time, instead of its own; and the point whose step scales them.
+    __device__ bool scaled_before(int t) const { return backward && t > 0; }
+    __device__ int scaled_by(int t) const { return t - scaled_before(t); }
+    // Returns whether a sweep goes backward in time.
+    __device__ bool reversed(bool back) const { return back != backward; }
 
     // Returns whether all lanes read the same values of an array with these distances.
     __device__ static bool shared(int64_t between, int) { return between == 0; }
-    // Returns the place of the values of a lane's points: index of the first, its distance to that
-    // of lane 0, how many exist.
-    __device__ int64_t start(int lane, int64_t between, int) const {
-        return system(lane) * between;
+    // Returns the place of the values of a lane's points: index of the first of lane 0, the
+    // distance of another lane's to that, how many of them the warp goes through, how many exist.
+    // Where all lanes read the same values, `common_start` is the index of the first.
+    __device__ int64_t start(int64_t between, int time) const {
+        return first * between + int64_t(first_point()) * time;
     }
+    __device__ int common_start(int64_t, int time) const { return first_point() * time; }
     __device__ int distance(int lane, int64_t between, int) const {
         return min(lane, held() - 1) * int(between);
     }
-    __device__ static int run(int, const ThreadRing &ring, int) { return ring.values; }
+    __device__ int values(const ThreadRing &ring, int) const {
+        return backward ? ring.late_values : ring.values;
+    }
+    __device__ int run(int, const ThreadRing &ring, int time) const { return values(ring, time); }
 
-    __device__ static void barrier() { __syncwarp(); }
+    // Returns where the workspace has point 0 of a lane, in which direction the others follow, and
+    // how many points it has.
+    __device__ int origin() const { return backward ? int(common.problem.points) - 1 : 0; }
+    __device__ int direction() const { return backward ? -1 : 1; }
+    __device__ int kept_points() const { return int(common.problem.points); }
 
-    // Returns the sum over the lanes whose partial sums go together; `leads_group` tells whether
-    // this lane writes it.
-    __device__ static double group_sum(double sum) {
+    __device__ static void barrier() { __syncthreads(); }
+
+    // Returns the sum over the threads whose partial sums go together; `leads_group` tells whether
+    // this thread writes it.
+    __device__ double group_sum(double sum) const {
 #pragma unroll
         for (int distance = LANES / 2; distance > 0; distance /= 2) {
             sum += __shfl_xor_sync(ALL_LANES, sum, distance);
         }
-        return sum;
+        return of_span(sum, [](double a, double b) { return a + b; });
     }
-    __device__ bool leads_group() const { return lane == 0; }
+    __device__ bool leads_group() const { return lane == 0 && !backward; }
     __device__ int64_t group() const { return index; }
 
-    // Combines values over the lanes of a system; `leads_system` tells whether this lane writes
-    // what a system has once.
+    // Combines values over both halves of a system, which both get the result; `leads_system` tells
+    // whether this thread writes what a system has once. V has 8 bytes.
     template <typename V, typename Combine>
-    __device__ static V of_span(V value, Combine) {
+    __device__ V of_span(V value, Combine combine) const {
+        V *halves = reinterpret_cast<V *>(exchange()) + lane;
+        halves[backward ? LANES : 0] = value;
+        __syncthreads();
+        value = combine(halves[0], halves[LANES]);
+        __syncthreads();
         return value;
     }
-    __device__ bool leads_system() const { return holds(lane); }
+    __device__ bool leads_system() const { return holds(lane) && !backward; }
+
+    // Returns where the shared memory of this warp begins, and that in which the two exchange
+    // values, counted in doubles: 2·32 of `of_span`, then those of thread/separators.cuh.
+    __device__ int memory() const { return backward ? common.chunks.warp_values : 0; }
+    __device__ double *exchange() const { return block_memory() + 2 * common.chunks.warp_values; }
+
+  private:
+    // The half is that of one lane, so that the compiler knows that all have the same.
+    __device__ HalfTile(const ThreadProblem &common, int thread)
+        : HalfTile(common, thread % LANES, __shfl_sync(ALL_LANES, thread, 0) >= LANES) {}
+    __device__ HalfTile(const ThreadProblem &common, int lane, bool backward)
+        : common(common),
+          index(block_number()),
+          first(index * LANES),
+          lane(lane),
+          backward(backward) {}
+    __device__ int first_point() const {
+        return backward * ((int(common.problem.points) - 1) >> 1);
+    }
 };
 
 // The values of a warp that have a place for every lane: value v of a lane is at [v·32].
@@ -165,7 +241,22 @@ struct ChunkTile {
     __device__ int own_points() const { return count; }
     __device__ bool has(int t) const { return t < count; }
     __device__ int point(int t) const { return first_point(chunk) + t; }
+    // Returns whether no other point of the system follows this one.
+    __device__ static bool meets(int) { return false; }
     __device__ bool last(int t) const { return t + 1 == count && !has_next(); }
+    __device__ static int earliest(int t) { return t; }
+
+    // All chunks go forward in time.
+    __device__ static int place(int t) { return t; }
+    __device__ static int step(int t) { return t; }
+    __device__ int step_number(int t) const { return point(t); }
+    __device__ static double sign() { return 1.0; }
+    __device__ static bool scaled_before(int) { return false; }
+    __device__ int scaled_by(int t) const { return last(t) ? t - 1 : t; }
+    __device__ static bool reversed(bool back) { return back; }
+    __device__ static int origin() { return 0; }
+    __device__ static int direction() { return 1; }
+    __device__ int kept_points() const { return points(); }
 
     // Returns whether the chunk begins with a separator, as every chunk but the first does.
     __device__ bool has_separator() const { return chunk > 0; }
@@ -174,12 +265,12 @@ struct ChunkTile {
     __device__ bool has_next() const { return chunk + 1 < chunks(); }
 
     __device__ static bool shared(int64_t, int time) { return time == 0; }
-    __device__ int64_t start(int lane, int64_t between, int time) const {
-        return system(lane) * between + int64_t(first_point(chunk_of(lane))) * time;
-    }
+    __device__ int64_t start(int64_t between, int time) const { return start(0, between, time); }
+    __device__ int64_t common_start(int64_t between, int) const { return system(lane) * between; }
     __device__ int distance(int lane, int64_t between, int time) const {
         return int(start(lane, between, time) - start(0, between, time));
     }
+    __device__ static int values(const ThreadRing &ring, int) { return ring.values; }
     __device__ int run(int lane, const ThreadRing &ring, int time) const {
         const int chunk = chunk_of(lane);
         return max(0, min(ring.points - first_point(chunk), count_of(chunk)) * time);
@@ -200,15 +291,15 @@ struct ChunkTile {
     }
     __device__ bool leads_system() const { return chunk == 0 && holds(lane); }
 
-    // Returns the shared memory of the warp of this thread, or of the warp `warps` later.
-    __device__ static double *block_memory() {
-        extern __shared__ double dynamic_shared[];
-        return dynamic_shared;
+    // Returns where the shared memory of a warp begins, and that in which warps exchange values.
+    __device__ int memory(int warp) const { return warp * common.chunks.warp_values; }
+    __device__ int memory() const { return memory(thread / LANES); }
+    __device__ double *exchange() const { return block_memory() + memory(blockDim.x / LANES); }
+
+  private:
+    __device__ int64_t start(int lane, int64_t between, int time) const {
+        return system(lane) * between + int64_t(first_point(chunk_of(lane))) * time;
     }
-    __device__ double *warp_memory(int warp) const {
-        return block_memory() + warp * common.chunks.warp_values;
-    }
-    __device__ double *exchange() const { return warp_memory(blockDim.x / LANES); }
 
   protected:
     // Combines values over `threads` threads, a power of two: the same pairs in each of them. Where
@@ -278,24 +369,29 @@ constexpr bool EARLY = P <= 3;
 template <int P, typename AnyTile>
 constexpr bool AMPLE = !AnyTile::CHUNKED || EARLY<P>;
 
-// Returns this tile, or if `KEPT` is false one like it: what is derived from that one is not kept
-// in registers.
+// Returns a tile like this one, of which the compiler does not know that: what is derived from it
+// is not kept in registers.
+__device__ inline HalfTile again(const HalfTile &tile) {
+    return tile.again();
+}
+template <typename AnyTile>
+__device__ AnyTile again(const AnyTile &tile) {
+    return AnyTile(tile.common);
+}
+// Returns this tile, or if `KEPT` is false one like it.
 template <bool KEPT, typename AnyTile>
 __device__ AnyTile here(const AnyTile &tile) {
     if constexpr (KEPT) {
         return tile;
     } else {
-        return AnyTile(tile.common);
+        return again(tile);
     }
 }
 
 // Returns the shared memory of this warp.
-__device__ inline double *memory_of(const Tile &) {
-    extern __shared__ double dynamic_shared[];
-    return dynamic_shared;
-}
-__device__ inline double *memory_of(const ChunkTile &tile) {
-    return tile.warp_memory(tile.thread / LANES);
+template <typename AnyTile>
+__device__ double *memory_of(const AnyTile &tile) {
+    return block_memory() + tile.memory();
 }
 
 }  // namespace thread

@@ -524,12 +524,14 @@ pub struct ThreadRows {
 }
 
 /// Shared memory in which a warp stages one array of its 32 systems (thread/stream.cuh). Offsets are
-/// counted in doubles.
+/// counted in doubles, from the begin of the warp's part.
 #[repr(C)]
 #[derive(Debug, Copy, Clone, Default, PartialEq, Eq)]
 pub struct ThreadRing {
-    /// of one system: V; of the longest chunk, if the array has a time axis
+    /// of the first half of a system, or of the longest chunk: V
     pub values: i32,
+    /// of the second half: V
+    pub late_values: i32,
     /// offset of the ring
     pub slots: i32,
     /// slots of a system in the ring, a power of two; 0 where there is no ring
@@ -566,7 +568,7 @@ pub struct ThreadChunks {
     pub bits: i32,
     /// chunks of a span: 1 << span_bits
     pub span_bits: i32,
-    /// doubles of shared memory of a warp
+    /// doubles of shared memory of a warp, with chunks or without
     pub warp_values: i32,
     /// offset of the spikes in them
     pub scratch: i32,

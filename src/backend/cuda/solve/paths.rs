@@ -19,7 +19,7 @@ pub enum CudaPath {
     /// The path that promises to be the fastest.
     #[default]
     Auto,
-    /// One thread solves a system.
+    /// Two threads solve a system, from both ends.
     Thread,
     /// One thread solves a chunk of the time points of a system.
     Chunk,
@@ -57,13 +57,13 @@ impl FromStr for CudaPath {
     }
 }
 
-// A system a thread, or a chunk of its time points a thread (Plan::best chooses), wherever there are
+// Half of the time points of a system a thread, or a chunk of them (Plan::best chooses), wherever there are
 // kernels for that. What bounds these solves is the issue of instructions: a scheduler issues one a
 // clock, so that the time is the instructions of a warp times the warps that share a scheduler. A warp
 // of threads issues about as many for a time point as a warp of teams (thread/plan.rs has its counts),
 // but has 32 systems instead of 3 or 4. Chunks of systems that are long for one multiprocessor are
-// spread over all (Plan::best again, by the latency). Where a system a thread would be one long
-// sequence of points on an idle device, teams share the points of a system (team/plan/chunks.rs).
+// spread over all (Plan::best again, by the latency). Where half a system a thread would be one
+// long sequence of points on an idle device, teams share the points of a system (team/plan/chunks.rs).
 
 /// Makes the path for problems of this shape.
 ///
@@ -79,7 +79,7 @@ pub fn choose<T: Real>(
     let limits = device.limits();
     let threads = match wanted {
         CudaPath::Auto => Plan::best(shape, options, limits),
-        CudaPath::Thread => Plan::new(shape, options),
+        CudaPath::Thread => Plan::new(shape, options, limits.shared_memory),
         CudaPath::Chunk => Plan::best_of_chunks(shape, options, limits),
         CudaPath::Span => Plan::spread(shape, options, limits, 2),
         CudaPath::Team | CudaPath::TeamChunk => None,
@@ -88,8 +88,9 @@ pub fn choose<T: Real>(
     if let Some(plan) = threads {
         if wanted == CudaPath::Auto && plan.chunks.is_none() {
             let chunked = TeamPlan::new(shape, options, limits)?.chunked(limits);
-            // A system a thread takes at least as long as its points one after another.
-            if let Some(chunked) = chunked.filter(|c| c.pays(shape.points as f64, limits)) {
+            // Half a system a thread takes at least as long as its points one after another.
+            let half = shape.points as f64 / 2.0;
+            if let Some(chunked) = chunked.filter(|c| c.pays(half, limits)) {
                 return team(chunked);
             }
         }

@@ -19,7 +19,7 @@ use crate::solver::Solver;
 /// The path that a test is to take, with what its plan would otherwise choose by itself.
 #[derive(Clone, Copy, Debug)]
 pub enum TestPath {
-    /// One thread solves a system.
+    /// Two threads solve a system, from both ends.
     Thread,
     /// The time points of a system are cut into 2^`bits` chunks, and a thread solves each.
     ThreadChunks { bits: u32 },
@@ -47,7 +47,7 @@ impl TestPath {
             thread::path(&device, plan).unwrap()
         };
         match self {
-            TestPath::Thread => by_threads(ThreadPlan::new(shape, options)),
+            TestPath::Thread => by_threads(ThreadPlan::new(shape, options, limits.shared_memory)),
             TestPath::ThreadChunks { bits } => {
                 let chunks = Chunks::together(bits);
                 by_threads(ThreadPlan::chunked(shape, options, chunks, limits.shared_memory))

@@ -24,7 +24,7 @@ impl Plan {
         LaunchShape {
             blocks: self.blocks(problem.systems()) as u64,
             threads: (self.block_threads() as u32, 1),
-            dynamic_shared: self.block_bytes(staging.bytes),
+            dynamic_shared: self.block_bytes(staging),
         }
     }
 

@@ -1,5 +1,5 @@
 //! The cut of the time points into chunks with one thread each, for long systems in batches too
-//! small to keep a GPU busy with one thread for each system (`kernels/thread/chunk_*.cu`); and the
+//! small to keep a GPU busy with two threads for each system (`kernels/thread/chunk_*.cu`); and the
 //! spread of the chunks over blocks, for systems so long that one multiprocessor takes long
 //! (`kernels/thread/span_*.cu`).
 

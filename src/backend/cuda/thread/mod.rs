@@ -1,5 +1,5 @@
-//! The path for small systems, where each system has one thread, or, where the batch is small and
-//! time is long, each chunk of the time points of a system (`kernels/thread/*.cu`). The chunks of a
+//! The path for small systems, where each half of the time points of a system has a thread, or, where
+//! the batch is small and time is long, each chunk of them (`kernels/thread/*.cu`). The chunks of a
 //! system are in one block, or spread over many (`spans.rs`).
 //!
 //! It takes least-squares problems with rows on two points, without periodic rows, of a few sizes

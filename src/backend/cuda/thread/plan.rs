@@ -14,6 +14,8 @@ use crate::shape::ProblemShape;
 
 /// The number of systems of a tile, which are the lanes of a warp.
 pub const TILE: usize = 32;
+/// The warps that have half of the time points each of the systems of a tile.
+const HALVES: usize = 2;
 /// The sizes (K, Q) for which there are kernels, as in `kernels/thread/sizes.cuh`.
 const SIZES: [(usize, usize); 6] = [(1, 2), (1, 3), (1, 4), (2, 2), (2, 3), (3, 2)];
 /// The sizes (K, Q) for which there are kernels with chunks.
@@ -22,7 +24,7 @@ const CHUNK_SIZES: [(usize, usize); 4] = [(1, 2), (1, 3), (1, 4), (2, 2)];
 // What a time point costs, as the simulator counts it (solve + gradient):
 //
 //     (K, Q)                                     (1, 3)       (2, 2)       (2, 3)
-//     warp instructions, system a thread         3448         5758         8782
+//     warp instructions, half a system a thread  3448         5758         8782
 //     chunk a thread                             5037         9144
 //     each level of the separators (a chunk's)   2286         3670
 //
@@ -36,7 +38,8 @@ const SCHEDULERS: f64 = 4.0;
 /// The bytes of a workspace that stays in the second-level cache, which has 40 MiB or more on
 /// data-center GPUs.
 const CACHE: usize = 32 << 20;
-/// The most bytes of shared memory of a block, which every device gives without being asked.
+/// The most bytes of shared memory of a warp with halves of systems: with more, a multiprocessor has
+/// hardly a warp a scheduler.
 const MOST_SHARED: usize = 48 << 10;
 /// The bytes of each system that a warp fetches at once (`kernels/thread/stream.cuh`).
 const WINDOW: usize = 64;
@@ -64,7 +67,7 @@ pub struct Plan {
     pub size: (usize, usize),
     /// Number of steps of refinement.
     pub refinement: usize,
-    /// Chunks of the time axis, if it is cut: then a thread holds a chunk, otherwise a system.
+    /// Chunks of the time axis, if it is cut so: then a thread holds a chunk, otherwise half a system.
     pub chunks: Option<Chunks>,
     /// Smoothness rows.
     pub rows: ThreadRows,
@@ -76,7 +79,7 @@ pub struct Plan {
     pub still: Inputs<usize>,
 }
 
-/// The layout of a warp's shared memory, in which inputs and unknowns are staged.
+/// The layout of the shared memory, in which warps stage inputs and unknowns and exchange values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Staging {
     /// Ring of each input.
@@ -85,8 +88,10 @@ pub struct Staging {
     pub unknowns: ThreadRing,
     /// Place where the spikes of the chunks begin, in doubles.
     pub scratch: usize,
-    /// Bytes of all of it.
+    /// Bytes of a warp.
     pub bytes: usize,
+    /// Bytes in which the warps of a block exchange values.
+    pub exchanged: usize,
 }
 
 /// The byte offsets of the arrays of the workspace, and its size.
@@ -117,8 +122,10 @@ pub struct Workspace {
 /// The way in which one input is staged.
 #[derive(Clone, Copy)]
 struct Staged {
-    /// Number V of values of a system, or of the longest chunk if time is cut.
+    /// Number of values of a system, or of the longest chunk if time is cut so.
     values: usize,
+    /// Number of values that each half of a system goes through, or the longest chunk.
+    halves: [usize; HALVES],
     /// Number of values of a point.
     each: usize,
     /// Whether all lanes have the same values, so that nothing is staged but a gradient.
@@ -131,18 +138,30 @@ struct Staged {
 
 impl Staged {
     fn of(shape: &ProblemShape, chunks: Option<Chunks>) -> Inputs<Self> {
-        let longest = chunks.map_or(usize::MAX, |chunks| chunks.longest(shape.points));
         shape.inputs().zip(shape.layouts()).map(|(axes, layout)| {
             let (points, still) = (axes[1], layout.values > 0 && layout.inner[0] == 0);
             let each = layout.values / points.max(1);
+            let passing = Self::passing(shape, chunks, points, each);
             Staged {
-                values: points.min(longest).saturating_mul(each),
-                each,
+                halves: if still { [passing.values; HALVES] } else { passing.halves },
                 shared: if chunks.is_some() { still } else { layout.shared() },
                 still,
-                points,
+                ..passing
             }
         })
+    }
+
+    /// Makes that of an array with `each` values for each of its `points` points.
+    fn passing(shape: &ProblemShape, chunks: Option<Chunks>, points: usize, each: usize) -> Self {
+        let longest = chunks.map_or(usize::MAX, |chunks| chunks.longest(shape.points));
+        let values = points.min(longest).saturating_mul(each);
+        // The second half has the point where the halves meet.
+        let first = (shape.points - 1) / 2;
+        let halves = match chunks {
+            Some(_) => [values; HALVES],
+            None => [points.min(first), points.saturating_sub(first)].map(|half| half * each),
+        };
+        Staged { values, halves, each, shared: false, still: false, points }
     }
 
     /// Returns the bytes of a system in its ring: for all values and the padding that aligns them if
@@ -150,22 +169,28 @@ impl Staged {
     /// does so for those of 4.
     fn capacity(&self) -> usize {
         let all = (self.values + 3).next_power_of_two() * 8;
-        if self.still { all.max(2 * WINDOW) } else { passing(self.each) }
+        if self.still {
+            all.max(2 * WINDOW)
+        } else {
+            // Two points and, as windows are fetched whole, another window, but not more than four
+            // windows in all.
+            (2 * self.each * 8 + WINDOW).next_power_of_two().clamp(2 * WINDOW, 4 * WINDOW)
+        }
+    }
+
+    /// Returns what the kernels know of the array where it does not pass through a ring.
+    fn without_ring(&self) -> ThreadRing {
+        let [values, late_values] = self.halves.map(|values| values as i32);
+        ThreadRing { values, late_values, points: self.points as i32, ..ThreadRing::default() }
     }
 }
 
 impl Staging {
-    fn add_ring(&mut self, values: usize, points: usize, capacity: usize) -> ThreadRing {
-        let slots = self.bytes / 8;
+    fn add_ring(&mut self, staged: &Staged) -> ThreadRing {
+        let (slots, capacity) = (self.bytes / 8, staged.capacity());
         // Less than a sector aligns the values: 24 bytes, or 28 if they have 4.
         self.bytes += TILE * (capacity + 28);
-        ThreadRing {
-            values: values as i32,
-            slots: slots as i32,
-            capacity: capacity as i32,
-            sums: 0,
-            points: points as i32,
-        }
+        ThreadRing { slots: slots as i32, capacity: capacity as i32, ..staged.without_ring() }
     }
 
     fn add_sums(&mut self, ring: &mut ThreadRing, values: usize) {
@@ -177,15 +202,10 @@ impl Staging {
         let mut staging = Staging::default();
         let inputs = Staged::of(shape, chunks);
         let ring = |staging: &mut Staging, input: &Staged, wanted: bool| {
-            if wanted && input.values > 0 {
-                staging.add_ring(input.values, input.points, input.capacity())
-            } else {
-                ThreadRing { values: input.values as i32, ..ThreadRing::default() }
-            }
+            if wanted && input.values > 0 { staging.add_ring(input) } else { input.without_ring() }
         };
-        let longest = chunks.map_or(shape.points, |chunks| chunks.longest(shape.points));
-        let unknowns = shape.block();
-        staging.unknowns = staging.add_ring(longest * unknowns, shape.points, passing(unknowns));
+        let unknowns = Staged::passing(shape, chunks, shape.points, shape.block());
+        staging.unknowns = staging.add_ring(&unknowns);
         // They pass in sweeps in which the inputs do not: the inputs' rings lie in the same place.
         let unknowns_bytes = std::mem::take(&mut staging.bytes);
         staging.inputs = inputs.map(|input| {
@@ -198,20 +218,19 @@ impl Staging {
             ring
         });
         staging.bytes = staging.bytes.max(unknowns_bytes);
-        if chunks.is_some() {
+        let p = shape.block();
+        if let Some(chunks) = chunks {
             staging.scratch = staging.bytes / 8;
-            let p = shape.block();
             let values = if gradients { p } else { 2 * p + p * p + upper(p) };
             staging.bytes += TILE * values * 8;
+            staging.exchanged = chunks.warps() * 8;
+        } else {
+            // A value of each half, and the places of `Separators` in kernels/thread/separators.cuh.
+            let values = HALVES + if gradients { 3 * p } else { 4 * p + upper(p) };
+            staging.exchanged = TILE * values * 8;
         }
         staging
     }
-}
-
-/// Returns the bytes of a system in a ring through which pass so many values a point: two points and,
-/// as windows are fetched whole, another window, but not more than four windows in all.
-fn passing(each: usize) -> usize {
-    (2 * each * 8 + WINDOW).next_power_of_two().clamp(2 * WINDOW, 4 * WINDOW)
 }
 
 /// Returns the number of values of an upper triangle.
@@ -220,11 +239,12 @@ fn upper(block: usize) -> usize {
 }
 
 impl Plan {
-    /// Makes the plan with one thread for a system, if there are kernels for problems of this
-    /// shape.
-    pub fn new(shape: &ProblemShape, options: &Options) -> Option<Self> {
+    /// Makes the plan with one thread for half a system, if there are kernels for problems of this
+    /// shape and a block has enough shared memory.
+    pub fn new(shape: &ProblemShape, options: &Options, shared_memory: usize) -> Option<Self> {
         let plan = Self::with(shape, options, None)?;
-        (plan.most_bytes() <= MOST_SHARED).then_some(plan)
+        let of_warp = plan.forward.bytes.max(plan.adjoint.bytes);
+        (of_warp <= MOST_SHARED && plan.most_bytes() <= shared_memory).then_some(plan)
     }
 
     /// Makes the plan with one thread for a chunk, if there are kernels for that and a block has
@@ -236,8 +256,7 @@ impl Plan {
         shared_memory: usize,
     ) -> Option<Self> {
         let plan = Self::with(shape, options, Some(chunks))?;
-        let bytes = plan.block_bytes(plan.most_bytes());
-        (bytes <= shared_memory).then_some(plan)
+        (plan.most_bytes() <= shared_memory).then_some(plan)
     }
 
     fn with(shape: &ProblemShape, options: &Options, chunks: Option<Chunks>) -> Option<Self> {
@@ -260,7 +279,7 @@ impl Plan {
 
     /// Makes the plan that takes the least time, with chunks or without.
     pub fn best(shape: &ProblemShape, options: &Options, limits: &Limits) -> Option<Self> {
-        let whole = Plan::new(shape, options);
+        let whole = Plan::new(shape, options, limits.shared_memory);
         let chunked: Vec<Self> =
             Self::of_each(Chunks::all(shape.points), shape, options, limits).collect();
         // What as few warps would take with the chunks of a system in one block.
@@ -343,7 +362,7 @@ impl Plan {
     }
 
     /// Returns the time of a solve and its gradient, in units of the time in which a scheduler
-    /// issues what a warp with a system a thread needs for a time point: the longer of issuing all
+    /// issues what a warp with half a system a thread needs for a time point: the longer of issuing all
     /// instructions, by the schedulers that have warps, and of moving all bytes.
     fn time(&self, batch: usize, multiprocessors: usize) -> f64 {
         let multiprocessors = multiprocessors as f64;
@@ -352,6 +371,9 @@ impl Plan {
         let of_memory = if self.workspace(batch).bytes <= CACHE { 0.5 } else { 1.5 };
         let moving = of_memory * points * (batch as f64 / TILE as f64) / multiprocessors;
         match self.chunks {
+            // As of one warp with whole systems. Two with halves take half as long while they are few,
+            // but then a warp waits more than it issues, by docs/kernels.md some three clocks of four,
+            // which chunks with their many warps do not, and which is not in this time.
             None => (sharing * points).max(moving),
             Some(chunks) => {
                 // The warps of a system have one multiprocessor.
@@ -365,7 +387,7 @@ impl Plan {
     /// Returns the time of a solve and its gradient with chunks, in units of the time for a point of
     /// a chunk, where warps are so few that they do little but wait for memory.
     fn latency(&self) -> f64 {
-        let Some(chunks) = self.chunks else { return self.points as f64 };
+        let Some(chunks) = self.chunks else { return self.points as f64 / HALVES as f64 };
         let launches = if chunks.spans() > 1 { LAUNCH * self.span_launches() as f64 } else { 0.0 };
         chunks.longest(self.points) as f64 + LEVEL * f64::from(chunks.levels()) + launches
     }
@@ -377,18 +399,22 @@ impl Plan {
     }
 
     fn most_bytes(&self) -> usize {
-        self.forward.bytes.max(self.adjoint.bytes)
+        self.block_bytes(&self.forward).max(self.block_bytes(&self.adjoint))
     }
 
-    /// Returns the shared memory of a block whose warps need `bytes` bytes each; chunks exchange a
-    /// value a warp in addition.
-    pub fn block_bytes(&self, bytes: usize) -> usize {
-        self.chunks.map_or(bytes, |chunks| chunks.warps() * (bytes + 8))
+    /// Returns the shared memory of a block with this staging.
+    pub fn block_bytes(&self, staging: &Staging) -> usize {
+        self.warps() * staging.bytes + staging.exchanged
+    }
+
+    /// Returns the number of warps of a block.
+    fn warps(&self) -> usize {
+        self.chunks.map_or(HALVES, Chunks::warps)
     }
 
     /// Returns the number of threads of a block.
     pub fn block_threads(&self) -> usize {
-        TILE * self.chunks.map_or(1, Chunks::warps)
+        TILE * self.warps()
     }
 
     /// Returns the number of blocks of a launch.
@@ -472,8 +498,8 @@ impl Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (k, q) = self.size;
-        let forward = self.block_bytes(self.forward.bytes);
-        let adjoint = self.block_bytes(self.adjoint.bytes);
+        let forward = self.block_bytes(&self.forward);
+        let adjoint = self.block_bytes(&self.adjoint);
         let threads = self.block_threads();
         if let Some(chunks) = self.chunks {
             write!(
@@ -487,8 +513,8 @@ impl fmt::Display for Plan {
         } else {
             write!(
                 f,
-                "thread: a system a thread, {threads} a block, blocks of {k}·{q} in registers, \
-                 Cholesky"
+                "thread: half a system a thread, from each end, {threads} a block, blocks of {k}·{q} in \
+                 registers, Cholesky"
             )?;
         }
         write!(f, "; {forward} + {adjoint} bytes of shared memory a block")

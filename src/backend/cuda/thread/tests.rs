@@ -153,7 +153,10 @@ fn any_number_of_spans_agrees_with_the_processor() {
 fn what_has_no_kernels_is_left_to_others() {
     let shape =
         |sizes: Sizes| Case::<f64>::new(sizes, Options::default(), 0).problem().shape().clone();
-    let supports = |sizes: Sizes, options: Options| Plan::new(&shape(sizes), &options).is_some();
+    let limits = *crate::backend::cuda::testing::device().limits();
+    let supports = |sizes: Sizes, options: Options| {
+        Plan::new(&shape(sizes), &options, limits.shared_memory).is_some()
+    };
     let options = Options::default();
     assert!(supports(SIZES, options));
     assert!(!supports(Sizes { states: 4, ..SIZES }, options));
