@@ -181,30 +181,36 @@ struct FactorRow : Layout<K, Q> {
             x[i] *= upper(i, i);
         }
     }
-    // Computes the same for x = R⁻¹e, and adds Σ (R_ik x_k)² over the block row to `squares`.
+    // Computes the same for x = R⁻¹e, and adds Σ (R_ik x_k)² over the block row to `squares`,
+    // column by column.
     __device__ void backward_with_squares(double (&x)[L::P], const double (&next)[L::P], bool last,
                                           double &squares) const {
         if (!last) {
 #pragma unroll
             for (int k = 0; k < L::P; ++k) {
+                double sum = 0;
 #pragma unroll
                 for (int m = L::first_row(k); m < L::P; ++m) {
-                    const double term = link(m, k) * next[k];
-                    x[m] -= term;
-                    squares += term * term;
+                    x[m] -= link(m, k) * next[k];
+                    sum += link(m, k) * link(m, k);
                 }
+                squares += sum * next[k] * next[k];
             }
         }
 #pragma unroll
         for (int i = L::P - 1; i >= 0; --i) {
 #pragma unroll
             for (int k = i + 1; k < L::P; ++k) {
-                const double term = upper(i, k) * x[k];
-                x[i] -= term;
-                squares += term * term;
+                x[i] -= upper(i, k) * x[k];
             }
             squares += x[i] * x[i];
             x[i] *= upper(i, i);
+            double sum = 0;
+#pragma unroll
+            for (int m = 0; m < i; ++m) {
+                sum += upper(m, i) * upper(m, i);
+            }
+            squares += sum * x[i] * x[i];
         }
     }
 };

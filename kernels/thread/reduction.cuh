@@ -143,6 +143,9 @@ class Reduction {
     }
 
   private:
+    // For so many values, registers suffice to load a block at once.
+    static constexpr int UNROLLED = P <= 3 ? P : 1;
+
     const AnyTile &tile;
     const Workspace mine;
     const int level;  // the stride of that on which this launch eliminates the separator, or 0
@@ -186,7 +189,7 @@ class Reduction {
     // Computes L or U, column by column: R_cc⁻ᵀ of the coupling with the neighbor.
     __device__ void couple(const FactorRow<K, Q> &row, int stride, bool right) const {
         const int half = stride / 2;
-#pragma unroll 1
+#pragma unroll UNROLLED
         for (int j = 0; j < P; ++j) {
             double x[P];
             if (half == 0) {
@@ -206,7 +209,7 @@ class Reduction {
                 for (int i = 0; i < P; ++i) {
                     x[i] = 0;
                 }
-#pragma unroll 1
+#pragma unroll UNROLLED
                 for (int m = 0; m < P; ++m) {
                     const double other = value(between, other_of + j * P + m);
 #pragma unroll
@@ -226,7 +229,7 @@ class Reduction {
     // Subtracts BᵀB from this diagonal block, where B is a block of a separator that was
     // eliminated.
     __device__ static void remove(FactorRow<K, Q> &row, const Workspace &other, int block) {
-#pragma unroll 1
+#pragma unroll UNROLLED
         for (int m = 0; m < P; ++m) {
             double of_row[P];
 #pragma unroll
@@ -245,7 +248,7 @@ class Reduction {
 
     // Subtracts from x Bᵀ times what forward substitution gave that separator.
     __device__ static void subtract_transposed(const Workspace &other, int block, double (&x)[P]) {
-#pragma unroll 1
+#pragma unroll UNROLLED
         for (int m = 0; m < P; ++m) {
             const double forward = value(other, S::FORWARD + m);
 #pragma unroll
@@ -258,7 +261,7 @@ class Reduction {
     // Subtracts from x B times a neighbor's result, and adds the squares of the terms to `squares`.
     __device__ void subtract(int block, const Workspace &other, int result, double (&x)[P],
                              double &squares) const {
-#pragma unroll 1
+#pragma unroll UNROLLED
         for (int j = 0; j < P; ++j) {
             const double neighbor = value(other, result + j);
 #pragma unroll
