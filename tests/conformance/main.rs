@@ -10,6 +10,8 @@ mod against_cpu;
 mod broken;
 mod golden;
 mod growth;
+#[cfg(feature = "cuda")]
+mod large_blocks;
 mod lent;
 mod precision;
 mod several;
