@@ -5,6 +5,8 @@ use crate::backend::cuda::team::plan::{Kind, Plan};
 use crate::backend::cuda::testing::case::{Case, Sizes};
 use crate::options::{Formulation, Options, Smoothness};
 
+/// The larger the blocks of these random systems are, the worse they are conditioned: the condition of M is some
+/// 1e12 with P = 48 (tests/conformance/large_blocks.rs), and what a refinement leaves differs accordingly.
 #[test]
 fn two_teams_that_meet_agree_with_the_processor() {
     for smoothness in [Smoothness::Taylor, Smoothness::TaylorHold, Smoothness::Hermite] {
@@ -23,7 +25,7 @@ fn two_teams_that_meet_agree_with_the_processor() {
                 shared,
                 ..SIZES
             };
-            agree::<f64>(sizes, options, None, Kind::Twisted, 1e-10);
+            agree::<f64>(sizes, options, None, Kind::Twisted, 1e-9);
         }
     }
     let growing = Options { follow_growth: true, ..Options::default() };
@@ -32,7 +34,7 @@ fn two_teams_that_meet_agree_with_the_processor() {
     agree::<f32>(sizes, Options::default(), None, Kind::Twisted, 1e-5);
     // More columns than a team has threads.
     let wide = Sizes { batch: 1, states: 20, equations: 20, ..sizes };
-    agree::<f64>(wide, Options::default(), None, Kind::Twisted, 1e-10);
+    agree::<f64>(wide, Options::default(), None, Kind::Twisted, 1e-8);
 }
 
 #[test]

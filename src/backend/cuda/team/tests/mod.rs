@@ -64,8 +64,8 @@ fn what_does_not_fit_the_shared_memory_agrees_with_the_processor() {
     let periodic = Options { periodic: true, ..Options::default() };
     let large = Sizes { states: 60, equations: 60, ..few };
     agree::<f64>(large, periodic, None, Kind::Global, 1e-10);
-    // Coefficients of 300 equations at a point.
-    let equations = Sizes { states: 20, order: 1, equations: 300, initial: (1, 1), ..few };
+    // Coefficients of 700 equations at a point.
+    let equations = Sizes { states: 20, order: 1, equations: 700, initial: (1, 1), ..few };
     agree::<f64>(equations, Options::default(), None, Kind::Global, 1e-10);
 }
 
