@@ -77,11 +77,11 @@ fn on_device<T: Real>(
 impl<S: Pooled> Held<S> {
     /// Takes an idle solver for problems of this shape on this device, if there is one.
     pub fn idle(device: usize, shape: &ProblemShape, options: &Options) -> Option<Box<Self>> {
-        let suits = |held: &Box<Held<S>>| {
+        let suits = |held: &Held<S>| {
             held.device == device && held.solver.shape() == shape && held.options == *options
         };
         let mut idle = S::pool().lock();
-        let place = idle.iter().rposition(suits)?;
+        let place = idle.iter().rposition(|held| suits(held))?;
         Some(idle.remove(place))
     }
 
