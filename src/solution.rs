@@ -29,7 +29,8 @@ pub enum Status {
     /// The factorization met a pivot that is not positive beyond rounding: the rows do not
     /// determine the solution (in this precision).
     Breakdown {
-        /// Time point t of the pivot; N stands for the shared slack.
+        /// Time point t of the pivot; N stands for the shared slack. Where a system is eliminated from both ends
+        /// or in chunks (on a GPU, and long ones on the CPU), it is another one than from one end to the other.
         point: usize,
         /// Row of the pivot within the P values of the point.
         pivot: usize,

@@ -12,8 +12,8 @@ thread_local! {
     static ALONE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Does work on the calling thread alone: solves and their derivatives in it ask no other thread for help,
-/// and no threads are started for them.
+/// Does work on the calling thread alone: what a [`Solver`](crate::Solver) computes in it, and products of
+/// matrices, ask no other thread for help, and no threads are started for them.
 ///
 /// For callers whose threads all have work of their own, and in a process that was made by `fork`, which has
 /// none of its parent's threads. Results do not depend on it.
@@ -56,8 +56,8 @@ pub(crate) fn available() -> usize {
     if is_alone() { 1 } else { rayon::current_num_threads() }
 }
 
-/// Calls `f` with every item and its number, on all threads if the items stand for so many values, `values`
-/// each, that these are worth waking up.
+/// Calls `f` with every item and its number; on all threads if the items, of `values` values each, are enough to
+/// be worth waking them.
 pub(crate) fn for_each<T: Send>(items: &mut [T], values: usize, f: impl Fn(usize, &mut T) + Sync) {
     let least = LEAST_VALUES.div_ceil(values.max(1));
     if items.len() <= least || is_alone() {

@@ -50,8 +50,9 @@ struct Pivots {
     int lost_unknown = INT_MAX;
 
     __device__ void judge(double pivot, double whole, int unknown) {
-        if (!sound(pivot)) {
-            lost_unknown = min(lost_unknown, unknown);
+        // The first one that is met: those after it may be lost by it.
+        if (!sound(pivot) && lost_unknown == INT_MAX) {
+            lost_unknown = unknown;
         }
         // Some 20 bits tell which ratio is the least.
         double reciprocal;

@@ -1,4 +1,4 @@
-// The adjoint with a team for each system: solves M g = z̄ with the factor of the forward solve,
+// The adjoint with teams for each system: solves M g = z̄ with the factor of the forward solve,
 // refined as the solution was, then adds every row's share of the gradients (team/gradient.cuh).
 //
 // Grid, block and shared memory are those of team/forward.cuh. Gradients whose `data` is null are

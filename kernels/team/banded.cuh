@@ -25,7 +25,8 @@
 // First every strip gets its rows of M less what the block rows before subtract, all strips at once
 // (team/reduction.cuh). Then one strip after another subtracts what those before it take, and is
 // factorized. What turns R_ttᵀR_tt into R_tt turns the unit matrix into R_tt⁻ᵀ, which is thus
-// eliminated along: it lies, transposed, in columns of block row t−1 that nobody needs any more.
+// eliminated along: it lies, transposed, in columns of the block row before that nobody needs any
+// more.
 //
 // Without a border and with w = 1, two teams can eliminate a system from both ends (TWISTED): one
 // from the first block on, the other from the last block backward, where R_{t,t−1} takes the place
@@ -133,7 +134,7 @@ struct Banded {
     }
 
     // Returns where the inverse of R_tt lies, row by row with the window's distance, while block t
-    // is in the window: in the columns of R_{t−1,t−1}.
+    // is in the window: in the columns of the block before, in the order of elimination.
     __device__ double *inverse(int t) const {
         return block_row(t + sizes.bandwidth) + sizes.derivatives;
     }

@@ -12,8 +12,8 @@ template <Kind KIND>
 struct TeamContext {
     const TeamPlan &plan;
     const Sizes sizes;
-    const Sizes
-        of_team;  // the same where teams share a system, as the team's chunk or half sees them
+    const Sizes of_team;  // where teams share a system, as the team's chunk or half sees them; else
+                          // the same
     const Places places;
     Team<KIND> team;
     int chunk;      // of the system, or half
@@ -22,7 +22,7 @@ struct TeamContext {
     SharedTable pair, triple;
     char *memory;    // of the team
     double *notes;   // (team, 2): for sums over the team
-    double *shares;  // (C, 2): for sums over the chunks
+    double *shares;  // (C, 2): for sums over the chunks or halves
 
     // The part of the team that the thread is in, which works on points by itself, and its number
     // among those of the system. Warps for which there is no memory are in none.
@@ -217,7 +217,7 @@ struct TeamContext {
 template <Kind KIND>
 struct RefinedSolve {
     const TeamContext<KIND> &context;
-    const Sizes sizes;  // of the team's chunk
+    const Sizes sizes;  // of the team's chunk or half
     const Team<KIND> team;
     const int64_t system;
     double *factor;       // of the system

@@ -1,4 +1,5 @@
-// Substitution with the factor of team/banded.cuh: Rᵀ v = rhs forward in time, R x = v backward.
+// Substitution with the factor of team/banded.cuh: Rᵀ v = rhs forward in time, R x = v backward;
+// in the second half of a system that two teams share, the other way round.
 //
 // Block rows of R come from global memory, each fetched while its neighbor is worked on, but for
 // teams that work in global memory anyway. They have the inverse of their triangle, so that no

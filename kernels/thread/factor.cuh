@@ -181,8 +181,8 @@ struct FactorRow : Layout<K, Q> {
             x[i] *= upper(i, i);
         }
     }
-    // Computes the same for x = R⁻¹e, and adds Σ (R_ik x_k)² over the block row to `squares`,
-    // column by column.
+    // Computes the same for x = R⁻¹e, and adds Σ (R_ik x_k)² over the block row to `squares`. The
+    // squares of a column are added up apart from x, which thus need not be known yet.
     __device__ void backward_with_squares(double (&x)[L::P], const double (&next)[L::P], bool last,
                                           double &squares) const {
         if (!last) {

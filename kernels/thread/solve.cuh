@@ -89,7 +89,7 @@ __device__ void factorize(const ThreadProblem &common, Pivots &pivots, Faults &f
     separators.finish(matrix, pivots);
 }
 
-// Makes known to each thread of a span what all of them have found.
+// Makes known to each thread of a span, or of both halves, what all of them have found.
 template <typename AnyTile>
 __device__ void gather(const AnyTile &tile, Pivots &pivots, Faults &faults) {
     const auto least = [&](auto value) {

@@ -22,6 +22,8 @@ class ForwardSubstitution {
     // Loads row t of R, if registers suffice: what makes the right-hand side need not wait for it.
     __device__ void load(int t, FactorRow<K, Q> &row) const {
         if (EARLY<P> && (!AnyTile::CHUNKED || !tile.separates(t))) {
+            // Where the halves meet there is no row: that of the point before is loaded, and not
+            // used.
             row.load(factor, t - tile.meets(t), tile.last(t));
         }
     }

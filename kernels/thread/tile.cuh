@@ -241,8 +241,8 @@ struct ChunkTile {
     __device__ int own_points() const { return count; }
     __device__ bool has(int t) const { return t < count; }
     __device__ int point(int t) const { return first_point(chunk) + t; }
-    // Returns whether no other point of the system follows this one.
     __device__ static bool meets(int) { return false; }
+    // Returns whether no other point of the system follows this one.
     __device__ bool last(int t) const { return t + 1 == count && !has_next(); }
     __device__ static int earliest(int t) { return t; }
 

@@ -12,7 +12,7 @@ use super::smoothing::{self, Spline};
 use crate::{Error, Result};
 
 /// The largest grid step, as a fraction of the time in which the states change noticeably (the
-/// reciprocal ω⁻¹ of their angular frequency): the defect's error, (ωh)⁴/720 of a step, is then below 1e-6.
+/// reciprocal ω⁻¹ of their angular frequency): the defect's error, (ωh)⁴/720 of a step, is then about 1e-6 at most.
 const STEP: f64 = 0.15;
 /// The grid steps that an interval may be longer than a whole number of them: ω is an estimate, and no
 /// grid is twice as fine for the last digits of it.

@@ -9,6 +9,7 @@
 use rayon::prelude::*;
 
 use super::noise::median;
+use crate::threads;
 
 /// How often values that lie far from the splines are moved, the distance in standard deviations
 /// beyond which they are, a normal deviation over the median distance, and the part of the distance below
@@ -133,9 +134,13 @@ pub(super) fn smooth_robustly(series: &mut [(Vec<f64>, Vec<f64>)]) -> Smoothed {
 
 /// Returns the first candidate of the smallest score; up to [`TOGETHER`] are scored at a time.
 fn minimum(candidates: &[f64], score: impl Fn(&f64) -> f64 + Sync) -> f64 {
-    let parts = candidates.par_chunks(candidates.len().div_ceil(TOGETHER));
-    let scored: Vec<(f64, f64)> =
-        parts.flat_map_iter(|part| part.iter().map(|x| (score(x), *x))).collect();
+    let scored = |x: &f64| (score(x), *x);
+    let scored: Vec<(f64, f64)> = if threads::is_alone() {
+        candidates.iter().map(scored).collect()
+    } else {
+        let parts = candidates.par_chunks(candidates.len().div_ceil(TOGETHER));
+        parts.flat_map_iter(|part| part.iter().map(scored)).collect()
+    };
     let best = scored.into_iter().min_by(|a, b| a.0.total_cmp(&b.0));
     best.expect("there are candidates").1
 }

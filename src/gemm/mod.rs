@@ -14,7 +14,7 @@ mod vector;
 
 use rayon::prelude::*;
 
-use crate::threads::is_alone;
+use crate::threads;
 use crate::{Real, Result};
 use tile::{Narrow, Target, Tile};
 
@@ -88,10 +88,10 @@ fn product_in<T: Real>(
     if c.is_empty() || depth == 0 {
         return Ok(());
     }
-    let parallel = m.saturating_mul(n).saturating_mul(depth) > SMALL && !is_alone();
+    let parallel = m.saturating_mul(n).saturating_mul(depth) > SMALL && !threads::is_alone();
     let plan = Plan::new(tile, m, b);
-    let rows = if plan.packs_a { m.next_multiple_of(tile.rows) } else { 0 };
-    let width = if plan.packs_b { n.next_multiple_of(tile.lanes) } else { 0 };
+    let rows = if plan.packs_a { m.next_multiple_of(tile.rows()) } else { 0 };
+    let width = if plan.packs_b { n.next_multiple_of(tile.lanes()) } else { 0 };
     let block = DEPTH * (TOGETHER / ((rows + width).max(1) * DEPTH)).max(1);
     panels::with_memory((rows + width) * block.min(depth), |memory| {
         for first in (0..depth).step_by(block) {
@@ -103,10 +103,11 @@ fn product_in<T: Real>(
                 panels::pack(b.t(), tile.columns(), panels_b, parallel);
             }
             if plan.packs_a {
-                panels::pack(a, tile.rows, panels_a, parallel);
+                panels::pack(a, tile.rows(), panels_a, parallel);
             }
             let (panels_a, panels_b) = (&*panels_a, &*panels_b);
-            let rows = plan.rows_of_a_task(m, count);
+            let tasks = if parallel { 4 * threads::available() } else { 1 };
+            let rows = plan.rows_of_a_task(m, count, tasks);
             for_each_chunk(c, rows * n, parallel, |i, c| {
                 let first_row = i * rows;
                 let panels_a = if plan.packs_a { &panels_a[first_row * count..] } else { &[] };
@@ -137,20 +138,20 @@ impl<T: Real> Plan<T> {
     fn new(tile: Tile<T>, m: usize, b: Matrix<T>) -> Self {
         let packs_a = b.columns.div_ceil(tile.columns()) >= READS;
         // Vectors are read from numbers side by side.
-        let packs_b = m.div_ceil(tile.rows) >= READS || b.strides[1] != 1;
+        let packs_b = m.div_ceil(tile.rows()) >= READS || b.strides[1] != 1;
         Plan { tile, packs_a, packs_b }
     }
 
-    /// Returns the number of rows that one task computes, of m.
-    fn rows_of_a_task(&self, m: usize, depth: usize) -> usize {
-        let height = self.tile.rows;
-        let shared = m.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(height);
+    /// Returns the number of rows that one task computes, of m, if there are to be so many tasks at least.
+    fn rows_of_a_task(&self, m: usize, depth: usize, tasks: usize) -> usize {
+        let height = self.tile.rows();
+        let shared = m.div_ceil(tasks).next_multiple_of(height);
         shared.min(ROWS * DEPTH / depth.min(DEPTH) / height * height)
     }
 
     /// Computes c = a·b, or adds it to c.
     fn multiply(&self, a: Operand<T>, b: Operand<T>, c: &mut [T], add: bool) {
-        let (height, width) = (self.tile.rows, self.tile.columns());
+        let (height, width) = (self.tile.rows(), self.tile.columns());
         let (m, depth, n) = (a.matrix.rows, a.matrix.columns, b.matrix.columns);
         for first in (0..depth).step_by(DEPTH) {
             let count = DEPTH.min(depth - first);
@@ -158,7 +159,7 @@ impl<T: Real> Plan<T> {
             for j in (0..n).step_by(width) {
                 let columns = width.min(n - j);
                 let wide = if self.packs_b {
-                    let lanes = columns.next_multiple_of(self.tile.lanes);
+                    let lanes = columns.next_multiple_of(self.tile.lanes());
                     Matrix::new(&b.panels[j * depth..], depth, lanes)
                 } else {
                     b.matrix.columns(j, columns)
@@ -235,7 +236,7 @@ mod tests {
             // So many columns that a is copied into panels, with and without b.
             [20, 300, 100],
             [77, 20, 200],
-            // So many lines that blocks of the depth are packed one after another.
+            // So many rows and columns that blocks of the depth are packed one after another.
             [2, 600, 2100],
         ];
         for [m, k, n] in sizes {
@@ -254,7 +255,7 @@ mod tests {
                             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
                             let mut c = start.clone();
                             pool.unwrap().install(|| product_in(tile, a, b, &mut c, add)).unwrap();
-                            assert!(c == expected, "{m} × {k} × {n} in {} rows", tile.rows);
+                            assert!(c == expected, "{m} × {k} × {n} in {} rows", tile.rows());
                         }
                     }
                 }

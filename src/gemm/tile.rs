@@ -14,9 +14,9 @@ pub const MOST_VECTORS: usize = 3;
 #[derive(Clone, Copy)]
 pub struct Tile<T> {
     /// The most rows of a tile.
-    pub rows: usize,
+    rows: usize,
     /// The columns in the lanes of one vector.
-    pub lanes: usize,
+    lanes: usize,
     /// The functions for tiles that are one vector wide, and two, and three.
     compute: [unsafe fn(Operands<T>); MOST_VECTORS],
 }
@@ -72,6 +72,16 @@ impl<T: Real> Tile<T> {
     pub fn fastest() -> Self {
         let tile = available().find_map(|tile| tile.downcast_ref().copied());
         tile.expect("`Real` is f32 or f64, and there are plain tiles of both")
+    }
+
+    /// Returns the most rows of a tile.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Returns the columns in the lanes of one vector.
+    pub fn lanes(&self) -> usize {
+        self.lanes
     }
 
     /// Returns the most columns of a tile.

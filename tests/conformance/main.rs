@@ -70,7 +70,7 @@ impl Subject {
         Self::on_path(CudaPath::Span)
     }
 
-    /// Also where a system a thread is otherwise chosen.
+    /// Also where threads are otherwise chosen.
     #[cfg(feature = "cuda")]
     fn cuda_team() -> Self {
         Self::on_path(CudaPath::Team)

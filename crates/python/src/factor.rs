@@ -15,7 +15,6 @@ use crate::factored::{
     Addresses, Arrays, Factored, Pair, Results, Sizes, Strides, describe_failures, problem_shape,
 };
 use crate::host;
-use crate::memory::Address;
 use crate::options::SolveOptions;
 use crate::process::{self, PerProcess};
 use crate::threads;
@@ -193,7 +192,10 @@ impl Factor {
 
     /// Returns the plan of the solve, for people to read.
     fn plan(&self, py: Python<'_>) -> PyResult<String> {
-        self.with(py, |held| held.plan().to_string())
+        // It says how many threads there are: those that such a solve has.
+        let plan = |held: &mut dyn Factored| Ok(held.plan().to_string());
+        self.with(py, |held| threads::run_detached(self.0.small, 1, || plan(held)))?
+            .map_err(exception)
     }
 }
 
@@ -273,13 +275,13 @@ pub fn find(
     solved.filter(suits).map(Factor)
 }
 
-/// Computes gradients as [`Factor::vjp`] does, by the factor whose number is at an address. Returns false, and does
+/// Computes gradients as [`Factor::vjp`] does, by the factor with this number. Returns false, and does
 /// nothing, if [`find`] does not find it.
 #[expect(clippy::too_many_arguments, reason = "one for each argument of the caller in Python")]
 #[pyfunction]
 pub fn vjp(
     py: Python<'_>,
-    number: usize,
+    number: i64,
     double: bool,
     sizes: Sizes,
     options: &SolveOptions,
@@ -294,8 +296,7 @@ pub fn vjp(
         Location::Host(_) => None,
         Location::Device((device, ..)) => Some(device),
     };
-    let number: &[i64] = Address(number).read(1).map_err(exception)?;
-    match find(number[0], double, sizes, options, device) {
+    match find(number, double, sizes, options, device) {
         None => Ok(false),
         Some(factor) => {
             factor.vjp(py, inputs, cotangents, targets, location, strides, count)?;

@@ -51,7 +51,8 @@ impl Choice for ScalesOfAll<'_> {
     type Output = Result<Vec<f64>>;
     fn with<V: Vector>(self) -> Result<Vec<f64>> {
         let (points, batch) = (self.shape.points, self.shape.batch);
-        let tiles = threads::available().saturating_mul(LANES);
+        let alone = batch <= LANES || threads::is_alone();
+        let tiles = LANES.saturating_mul(if alone { 1 } else { threads::available() });
         let scales = batch.saturating_add(tiles).saturating_mul(points);
         let staged =
             self.context.layout.staged().into_iter().fold(2 * points, usize::saturating_add);
@@ -74,7 +75,7 @@ impl Choice for ScalesOfAll<'_> {
             }
             Ok(())
         };
-        match threads::is_alone() {
+        match alone {
             true => scales.chunks_mut(points * LANES).enumerate().try_for_each(find)?,
             false => scales.par_chunks_mut(points * LANES).enumerate().try_for_each(find)?,
         }

@@ -26,7 +26,7 @@ taken_by_value! {
     TeamTangent,
     TeamDefects,
     TeamVariances,
-    // One thread a system.
+    // One thread half a system, or a chunk.
     ThreadProblem,
     ThreadSolve,
     ThreadAdjoint,

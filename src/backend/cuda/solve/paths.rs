@@ -26,7 +26,7 @@ pub enum CudaPath {
     /// The same, with the chunks of a system spread over blocks, from 8 points on, where four chunks of every
     /// system give no scheduler more than two warps.
     Span,
-    /// A team of threads solves a system.
+    /// A team of threads solves a system, or two from both ends.
     Team,
     /// A team of threads solves a chunk of the time points of a system, from 16 points on, where
     /// two chunks fit the shared memory.
@@ -58,8 +58,8 @@ impl FromStr for CudaPath {
 }
 
 // Half of the time points of a system a thread, or a chunk of them (Plan::best chooses), wherever there are
-// kernels for that. What bounds these solves is the issue of instructions: a scheduler issues one a
-// clock, so that the time is the instructions of a warp times the warps that share a scheduler. A warp
+// kernels for that. As a rule a scheduler issues one instruction a clock, so that the time is the instructions
+// of a warp times the warps that share a scheduler; where these are few it is longer (docs/kernels.md). A warp
 // of threads issues about as many for a time point as a warp of teams (thread/plan.rs has its counts),
 // but has 32 systems instead of 3 or 4. Chunks of systems that are long for one multiprocessor are
 // spread over all (Plan::best again, by the latency). Where half a system a thread would be one

@@ -157,7 +157,7 @@ impl Plan {
         }
     }
 
-    /// Lays out the memory of a block: the tables of the rows, and the sums over its chunks.
+    /// Lays out the memory of a block: the tables of the rows, and the sums over its chunks or halves.
     fn common(&self) -> (TeamLayout, Arena) {
         let mut arena = Arena::default();
         let mut table = |rows: usize, points: usize| {

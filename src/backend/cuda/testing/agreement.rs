@@ -64,7 +64,8 @@ fn rounding<T: Real>(case: &Case<T>, solution: &Solution<T>, adjoint: &[T]) -> [
 /// Solution, gradients, M⁻¹ q, directional derivative and residuals by a path on the device and on the
 /// processor, where all values of an array may differ by so much of the largest.
 pub fn compare<T: Real>(path: TestPath, case: &Case<T>, tolerance: f64, what: &str) -> Solution<T> {
-    // Halves and chunks eliminate in another order: another pivot may be the one that breaks down.
+    // Halves and chunks eliminate in another order: another pivot may be the one that breaks down. (A team that
+    // has a system to itself is compared; no case that breaks down is so large that two would share it.)
     let in_parts = !matches!(path, TestPath::Team { .. });
     let part = |status| match status {
         Status::Breakdown { .. } if in_parts => Status::Breakdown { point: 0, pivot: 0 },

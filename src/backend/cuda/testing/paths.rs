@@ -25,7 +25,7 @@ pub enum TestPath {
     ThreadChunks { bits: u32 },
     /// The same, with 2^`span_bits` chunks of a system in a block.
     ThreadSpans { bits: u32, span_bits: u32 },
-    /// A team of threads solves a system. The device is taken to have this much shared memory for a
+    /// A team of threads solves a system, or two from both ends. The device is taken to have this much shared memory for a
     /// block, in bytes; `None` is what it has.
     Team { shared_memory: Option<usize> },
     /// The time points of a system are cut into so many `chunks`, a team of threads solves each,

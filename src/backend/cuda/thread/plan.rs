@@ -159,7 +159,8 @@ impl Staged {
         let first = (shape.points - 1) / 2;
         let halves = match chunks {
             Some(_) => [values; HALVES],
-            None => [points.min(first), points.saturating_sub(first)].map(|half| half * each),
+            None => [points.min(first), points.saturating_sub(first)]
+                .map(|half| half.saturating_mul(each)),
         };
         Staged { values, halves, each, shared: false, still: false, points }
     }
@@ -371,9 +372,8 @@ impl Plan {
         let of_memory = if self.workspace(batch).bytes <= CACHE { 0.5 } else { 1.5 };
         let moving = of_memory * points * (batch as f64 / TILE as f64) / multiprocessors;
         match self.chunks {
-            // As of one warp with whole systems. Two with halves take half as long while they are few,
-            // but then a warp waits more than it issues, by docs/kernels.md some three clocks of four,
-            // which chunks with their many warps do not, and which is not in this time.
+            // Halves are not counted as faster than whole systems: where warps are few, waiting, which is not
+            // in this time, eats what they gain.
             None => (sharing * points).max(moving),
             Some(chunks) => {
                 // The warps of a system have one multiprocessor.

@@ -4,7 +4,6 @@ coefficients."""
 from __future__ import annotations
 
 import ctypes
-import functools
 import sys
 from collections.abc import Sequence
 from typing import Any, overload
@@ -88,16 +87,26 @@ def _is_dense(x: Tensor) -> bool:
     return x.is_contiguous() and not x.is_neg() and x.data_ptr() % x.element_size() == 0
 
 
-@functools.lru_cache(maxsize=256)
-def _like(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Returns a tensor of this shape, in the memory of one number, for :func:`torch.empty_like`: to make a
-    tensor of another one takes half as long as to make one of numbers."""
-    return torch.empty(1, dtype=dtype, device=device).expand(shape)
+#: Tensors of the shapes that were asked for last, each in the memory of one number.
+_LIKE: dict[tuple[tuple[int, ...], torch.dtype], Tensor] = {}
 
 
 def _empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Returns memory in row-major order: an expanded tensor has no other to pass on."""
-    return torch.empty_like(_like(shape, dtype, device))
+    """Returns memory in row-major order.
+
+    On the CPU it is made of another tensor, which takes half as long as to make it of a shape; an expanded
+    one has no other order to pass on."""
+    if device.type != "cpu":
+        return torch.empty(shape, dtype=dtype, device=device)
+    like = _LIKE.get((shape, dtype))
+    if like is None:
+        like = torch.empty(1, dtype=dtype, device=device).expand(shape)
+        if len(_LIKE) == 256:
+            _LIKE.clear()
+        # What a mode of PyTorch makes in place of a tensor is of no use outside of it.
+        if type(like) is Tensor:
+            _LIKE[shape, dtype] = like
+    return torch.empty_like(like)
 
 
 def empty_solution(
@@ -217,7 +226,7 @@ def vjp_now(
             count,
         )
         double, sizes = c.dtype == torch.float64, _sizes(inputs, systems, points, extra)
-        if not _native.vjp(token.data_ptr(), double, sizes, native, *call):
+        if not _native.vjp(int(token.item()), double, sizes, native, *call):
             factor, _ = solve_again(inputs, systems, points, extra, key)
             factor.vjp(*call)
     return of_c, of_b, of_v, of_s

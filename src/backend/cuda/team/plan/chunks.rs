@@ -19,7 +19,8 @@ const LEAST_POINTS: usize = 8;
 // 1.2 P³ of a point. A separator is coupled with the next by a full block: 2.5 P³, with an instruction
 // here and there. So 1 × 1000 × 3 × 1 (P = 6) in 16 chunks takes 2.2·63 + 2.5·15 = 176 points' time
 // instead of 1000, with Hermite rows (P = 9) in 8 chunks 2.2·125 + 2.5·7 = 293, and 1 × 1000 × 8 × 2
-// (P = 24) in the 7 chunks that fit the shared memory of an H100 2.2·143 + 2.5·6 = 330. In instructions
+// (P = 24) in the 7 chunks that fit the shared memory of an H100 2.2·143 + 2.5·6 = 330, where two halves
+// take 500. In instructions
 // on the simulated device, separators included, it is less: 1.1 of a point's at P = 6 and 9, 1.6 at
 // P = 15, 1.7 at P = 24. So the model errs on the side of no chunks.
 /// The time of a point of a chunk, relative to that of a point without chunks.
@@ -81,8 +82,8 @@ impl Plan {
             let warps = self.block_threads() as f64 / 32.0;
             let of_multiprocessor = (blocks / multiprocessors).max(1.0);
             let stretch = (of_multiprocessor * warps / (SCHEDULERS * HIDDEN)).max(1.0);
-            // Warps share the work of a point in a block that is one team. While its rows fit a warp,
-            // that saves little: most of the time goes into waiting for one row after another.
+            // Two halves go at once. Warps share the work of a point besides; while its rows fit a warp, that
+            // saves little: most of the time goes into waiting for one row after another.
             let sharing = if self.block() < 32 { self.chunks as f64 } else { warps };
             return stretch * points / sharing;
         }
