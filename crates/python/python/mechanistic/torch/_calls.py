@@ -118,8 +118,8 @@ def empty_solution(
 
 
 def _gradient_of(x: Tensor, wanted: int, several: Sequence[int]) -> Tensor:
-    """Returns memory for an input's gradient in row-major order, or for several; an empty tensor, whose address
-    is 0, for one that is not wanted."""
+    """Returns memory for an input's gradient in row-major order, or for several; an empty tensor for one that
+    is not wanted."""
     if not wanted:
         return x.new_empty(0)
     if several or not x.is_contiguous():
@@ -220,7 +220,12 @@ def vjp_now(
         call = (
             addresses,
             (w.data_ptr(), 0 if w_epsilon is None else w_epsilon.data_ptr()),
-            (of_c.data_ptr(), of_b.data_ptr(), of_v.data_ptr(), of_s.data_ptr()),
+            (
+                of_c.data_ptr() if needs & 1 else 0,
+                of_b.data_ptr() if needs & 2 else 0,
+                of_v.data_ptr() if needs & 4 else 0,
+                of_s.data_ptr() if needs & 8 else 0,
+            ),
             _location(c),
             strides,
             count,
