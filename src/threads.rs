@@ -1,8 +1,7 @@
 //! Work that threads share, and work that one thread does alone.
 
 use std::cell::Cell;
-
-use rayon::prelude::*;
+use std::sync::{Mutex, PoisonError};
 
 /// Fewer values are looked at sooner than another thread wakes up.
 const LEAST_VALUES: usize = 1 << 16;
@@ -60,11 +59,44 @@ pub(crate) fn available() -> usize {
 /// be worth waking them.
 pub(crate) fn for_each<T: Send>(items: &mut [T], values: usize, f: impl Fn(usize, &mut T) + Sync) {
     let least = LEAST_VALUES.div_ceil(values.max(1));
-    if items.len() <= least || is_alone() {
-        items.iter_mut().enumerate().for_each(|(i, item)| f(i, item));
-    } else {
-        items.par_iter_mut().with_min_len(least).enumerate().for_each(|(i, item)| f(i, item));
+    share(items.chunks_mut(least).enumerate(), usize::MAX, |(chunk, items)| {
+        for (i, item) in items.iter_mut().enumerate() {
+            f(chunk * least + i, item);
+        }
+    });
+}
+
+/// Calls `f` with every item, with the help of at most so many threads of the pool: the thread that calls begins at
+/// once, and the others help it when they have woken up.
+pub(crate) fn share<I>(items: I, helpers: usize, f: impl Fn(I::Item) + Sync)
+where
+    I: DoubleEndedIterator<Item: Send> + ExactSizeIterator + Send,
+{
+    // Who needs no help does not ask how many could: the first to ask starts them.
+    let helpers = match helpers.min(items.len().saturating_sub(1)) {
+        0 => 0,
+        helpers => helpers.min(available() - 1),
+    };
+    if helpers == 0 {
+        return items.for_each(f);
     }
+    let left = Mutex::new(items);
+    // From both ends, so that two threads have neighbors each: what one computes on, it has asked for before.
+    let take = |helps| {
+        let mut left = left.lock().unwrap_or_else(PoisonError::into_inner);
+        if helps { left.next_back() } else { left.next() }
+    };
+    let work = |helps| {
+        while let Some(item) = take(helps) {
+            f(item);
+        }
+    };
+    rayon::in_place_scope(|scope| {
+        for _ in 0..helpers {
+            scope.spawn(|_| work(true));
+        }
+        work(false);
+    });
 }
 
 /// Calls both, each on a thread of its own if there are others.

@@ -6,8 +6,6 @@
 //! values), whose trace needs only the five central diagonals of the inverse (Hutchinson and de
 //! Hoog 1985).
 
-use rayon::prelude::*;
-
 use super::noise::median;
 use crate::threads;
 
@@ -134,15 +132,16 @@ pub(super) fn smooth_robustly(series: &mut [(Vec<f64>, Vec<f64>)]) -> Smoothed {
 
 /// Returns the first candidate of the smallest score; up to [`TOGETHER`] are scored at a time.
 fn minimum(candidates: &[f64], score: impl Fn(&f64) -> f64 + Sync) -> f64 {
-    let scored = |x: &f64| (score(x), *x);
-    let scored: Vec<(f64, f64)> = if threads::is_alone() {
-        candidates.iter().map(scored).collect()
-    } else {
-        let parts = candidates.par_chunks(candidates.len().div_ceil(TOGETHER));
-        parts.flat_map_iter(|part| part.iter().map(scored)).collect()
-    };
-    let best = scored.into_iter().min_by(|a, b| a.0.total_cmp(&b.0));
-    best.expect("there are candidates").1
+    let mut scores = vec![0.0; candidates.len()];
+    let together = candidates.len().div_ceil(TOGETHER);
+    let parts = candidates.chunks(together).zip(scores.chunks_mut(together));
+    threads::share(parts, usize::MAX, |(candidates, scores)| {
+        for (x, to) in candidates.iter().zip(scores) {
+            *to = score(x);
+        }
+    });
+    let best = scores.iter().zip(candidates).min_by(|a, b| a.0.total_cmp(b.0));
+    *best.expect("there are candidates").1
 }
 
 /// Sums over series that describe a fit: points, residual sum of squares, residual degrees of

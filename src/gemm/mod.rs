@@ -12,8 +12,6 @@ mod panels;
 mod tile;
 mod vector;
 
-use rayon::prelude::*;
-
 use crate::threads;
 use crate::{Real, Result};
 use tile::{Narrow, Target, Tile};
@@ -69,7 +67,7 @@ impl<'a, T> Matrix<'a, T> {
 /// # Errors
 /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) when there is no memory for the panels.
 pub fn product<T: Real>(a: Matrix<T>, b: Matrix<T>, c: &mut [T], add: bool) -> Result<()> {
-    product_in(Tile::fastest(), a, b, c, add)
+    product_in(Tile::fastest(b.columns), a, b, c, add)
 }
 
 /// Computes a product in tiles of the given kind.
@@ -88,7 +86,8 @@ fn product_in<T: Real>(
     if c.is_empty() || depth == 0 {
         return Ok(());
     }
-    let parallel = m.saturating_mul(n).saturating_mul(depth) > SMALL && !threads::is_alone();
+    let large = m.saturating_mul(n).saturating_mul(depth) > SMALL;
+    let helpers = if large { threads::available() - 1 } else { 0 };
     let plan = Plan::new(tile, m, b);
     let rows = if plan.packs_a { m.next_multiple_of(tile.rows()) } else { 0 };
     let width = if plan.packs_b { n.next_multiple_of(tile.lanes()) } else { 0 };
@@ -100,15 +99,15 @@ fn product_in<T: Real>(
             let (panels_b, rest) = memory.split_at_mut(width * count);
             let panels_a = &mut rest[..rows * count];
             if plan.packs_b {
-                panels::pack(b.t(), tile.columns(), panels_b, parallel);
+                panels::pack(b.t(), tile.columns(), panels_b, helpers);
             }
             if plan.packs_a {
-                panels::pack(a, tile.rows(), panels_a, parallel);
+                panels::pack(a, tile.rows(), panels_a, helpers);
             }
             let (panels_a, panels_b) = (&*panels_a, &*panels_b);
-            let tasks = if parallel { 4 * threads::available() } else { 1 };
+            let tasks = if helpers > 0 { 4 * (helpers + 1) } else { 1 };
             let rows = plan.rows_of_a_task(m, count, tasks);
-            for_each_chunk(c, rows * n, parallel, |i, c| {
+            threads::share(c.chunks_mut(rows * n).enumerate(), helpers, |(i, c)| {
                 let first_row = i * rows;
                 let panels_a = if plan.packs_a { &panels_a[first_row * count..] } else { &[] };
                 let a = Operand { matrix: a.rows(first_row, c.len() / n), panels: panels_a };
@@ -127,7 +126,7 @@ struct Operand<'a, T> {
 
 /// How a product is cut up.
 #[derive(Clone, Copy)]
-struct Plan<T> {
+struct Plan<T: Real> {
     tile: Tile<T>,
     /// Whether the operands are copied into panels.
     packs_a: bool,
@@ -177,21 +176,6 @@ impl<T: Real> Plan<T> {
                 self.tile.compute(narrow, wide, target);
             }
         }
-    }
-}
-
-/// Calls `f` with the number and the elements of each chunk of `size` elements, on all threads if
-/// `parallel`.
-fn for_each_chunk<T: Real>(
-    data: &mut [T],
-    size: usize,
-    parallel: bool,
-    f: impl Fn(usize, &mut [T]) + Sync,
-) {
-    if parallel {
-        data.par_chunks_mut(size).enumerate().for_each(|(i, chunk)| f(i, chunk));
-    } else {
-        data.chunks_mut(size).enumerate().for_each(|(i, chunk)| f(i, chunk));
     }
 }
 

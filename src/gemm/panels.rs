@@ -5,14 +5,15 @@ use std::cell::Cell;
 
 use super::Matrix;
 use crate::memory::zeros;
+use crate::threads;
 use crate::{Real, Result};
 
 /// Copies the rows of a matrix into panels of `width` rows, one after another, which have the numbers of one
 /// column side by side; the last may be narrower. Where there is room for more rows than the matrix has,
-/// they are zero.
-pub fn pack<T: Real>(matrix: Matrix<T>, width: usize, panels: &mut [T], parallel: bool) {
+/// they are zero. At most so many other threads help.
+pub fn pack<T: Real>(matrix: Matrix<T>, width: usize, panels: &mut [T], helpers: usize) {
     let columns = matrix.columns;
-    super::for_each_chunk(panels, width * columns, parallel, |i, panel| {
+    threads::share(panels.chunks_mut(width * columns).enumerate(), helpers, |(i, panel)| {
         let width_here = panel.len() / columns;
         let first = i * width;
         let count = width_here.min(matrix.rows - first);

@@ -12,13 +12,15 @@ pub const MOST_VECTORS: usize = 3;
 
 /// The size of tiles that suits the machine, and the functions that compute them.
 #[derive(Clone, Copy)]
-pub struct Tile<T> {
+pub struct Tile<T: 'static> {
     /// The most rows of a tile.
     rows: usize,
     /// The columns in the lanes of one vector.
     lanes: usize,
     /// The functions for tiles that are one vector wide, and two, and three.
     compute: [unsafe fn(Operands<T>); MOST_VECTORS],
+    /// Tiles of vectors of half the width, of which a processor may compute two at a time.
+    half: Option<&'static Tile<T>>,
 }
 
 /// The operand with the rows of tiles, one tile after another.
@@ -65,13 +67,15 @@ impl<T: Real> Tile<T> {
     /// Returns all kinds of tiles that this machine can compute.
     #[cfg(test)]
     pub fn all() -> Vec<Self> {
-        available().filter_map(|tile| tile.downcast_ref().copied()).collect()
+        let tiles = available().filter_map(|tile| tile.downcast_ref().copied());
+        tiles.flat_map(|tile: Self| [Some(tile), tile.half.copied()]).flatten().collect()
     }
 
-    /// Returns the fastest kind of tiles of this machine.
-    pub fn fastest() -> Self {
-        let tile = available().find_map(|tile| tile.downcast_ref().copied());
-        tile.expect("`Real` is f32 or f64, and there are plain tiles of both")
+    /// Returns the fastest kind of tiles of this machine for products with so many columns.
+    pub fn fastest(columns: usize) -> Self {
+        let tile = available().find_map(|tile| tile.downcast_ref::<Self>());
+        let tile = tile.expect("`Real` is f32 or f64, and there are plain tiles of both");
+        *tile.half.filter(|half| columns <= half.lanes).unwrap_or(tile)
     }
 
     /// Returns the most rows of a tile.
@@ -130,7 +134,10 @@ impl<T: Real> Tile<T> {
 fn available() -> impl Iterator<Item = &'static dyn Any> {
     #[cfg(target_arch = "x86_64")]
     let special = [
-        (is_x86_feature_detected!("avx512f"), [&x86::AVX512_F64 as &dyn Any, &x86::AVX512_F32]),
+        (
+            is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl"),
+            [&x86::AVX512_F64 as &dyn Any, &x86::AVX512_F32],
+        ),
         (
             is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             [&x86::AVX2_F64, &x86::AVX2_F32],
@@ -153,6 +160,7 @@ macro_rules! plain {
                 compute::<Plain<$number>, 4, 2>,
                 compute::<Plain<$number>, 4, 3>,
             ],
+            half: None,
         };
     };
 }
@@ -241,13 +249,11 @@ unsafe fn sums<V: Vector, const ROWS: usize, const VECTORS: usize, const WHOLE: 
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use std::arch::x86_64::{__m256, __m256d, __m512, __m512d};
-
     use super::{MOST_ROWS, Operands, Tile};
-    use crate::gemm::vector::Vector;
+    use crate::gemm::vector::{Vector, x86::*};
 
     macro_rules! tile {
-        ($name:ident, $number:ident: $rows:expr, in $vector:ident, with $features:literal) => {
+        ($name:ident, $number:ident: $rows:expr, in $vector:ident, with $features:literal, $half:expr) => {
             pub static $name: Tile<$number> = {
                 #[target_feature(enable = $features)]
                 unsafe fn compute<const VECTORS: usize>(operands: Operands<$number>) {
@@ -256,13 +262,15 @@ mod x86 {
                 }
                 let compute: [unsafe fn(Operands<$number>); 3] =
                     [compute::<1>, compute::<2>, compute::<3>];
-                Tile { rows: $rows, lanes: <$vector as Vector>::LANES, compute }
+                Tile { rows: $rows, lanes: <$vector as Vector>::LANES, compute, half: $half }
             };
         };
     }
 
-    tile!(AVX512_F64, f64: MOST_ROWS, in __m512d, with "avx512f");
-    tile!(AVX512_F32, f32: MOST_ROWS, in __m512, with "avx512f");
-    tile!(AVX2_F64, f64: 4, in __m256d, with "avx2,fma");
-    tile!(AVX2_F32, f32: 4, in __m256, with "avx2,fma");
+    tile!(AVX512_F64, f64: MOST_ROWS, in Avx512F64, with "avx512f", Some(&HALF_F64));
+    tile!(AVX512_F32, f32: MOST_ROWS, in Avx512F32, with "avx512f", Some(&HALF_F32));
+    tile!(HALF_F64, f64: MOST_ROWS, in HalfF64, with "avx512f,avx512vl", None);
+    tile!(HALF_F32, f32: MOST_ROWS, in HalfF32, with "avx512f,avx512vl", None);
+    tile!(AVX2_F64, f64: 4, in Avx2F64, with "avx2,fma", None);
+    tile!(AVX2_F32, f32: 4, in Avx2F32, with "avx2,fma", None);
 }

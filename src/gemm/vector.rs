@@ -84,15 +84,18 @@ impl<T: Real> Vector for Plain<T> {
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
+pub mod x86 {
     use std::arch::x86_64::*;
 
     use super::Vector;
 
     macro_rules! vector {
-        ($type:ident of $lanes:literal $number:ident:
+        ($type:ident($register:ident) of $lanes:literal $number:ident:
          $splat:ident, $load:ident, $store:ident, $mul_add:ident, $add:ident,
          some: $mask:ident, |$from:ident, $some:ident| $load_some:expr, $store_some:ident) => {
+            #[derive(Clone, Copy)]
+            pub struct $type($register);
+
             impl Vector for $type {
                 type Number = $number;
                 const LANES: usize = $lanes;
@@ -100,7 +103,7 @@ mod x86 {
                 #[inline(always)]
                 unsafe fn splat(x: $number) -> Self {
                     // SAFETY: the caller knows that the machine has the instruction.
-                    unsafe { $splat(x) }
+                    unsafe { $type($splat(x)) }
                 }
                 #[inline(always)]
                 unsafe fn load($from: *const $number, count: usize) -> Self {
@@ -108,10 +111,10 @@ mod x86 {
                     // are not among them are not read.
                     unsafe {
                         if count == Self::LANES {
-                            return $load($from);
+                            return $type($load($from));
                         }
                         let $some = $mask(count);
-                        $load_some
+                        $type($load_some)
                     }
                 }
                 #[inline(always)]
@@ -119,20 +122,20 @@ mod x86 {
                     // SAFETY: as above.
                     unsafe {
                         if count == Self::LANES {
-                            return $store(to, self);
+                            return $store(to, self.0);
                         }
-                        $store_some(to, $mask(count), self);
+                        $store_some(to, $mask(count), self.0);
                     }
                 }
                 #[inline(always)]
                 unsafe fn mul_add(self, b: Self, c: Self) -> Self {
                     // SAFETY: the caller knows that the machine has the instruction.
-                    unsafe { $mul_add(self, b, c) }
+                    unsafe { $type($mul_add(self.0, b.0, c.0)) }
                 }
                 #[inline(always)]
                 unsafe fn plus(self, b: Self) -> Self {
                     // SAFETY: as above.
-                    unsafe { $add(self, b) }
+                    unsafe { $type($add(self.0, b.0)) }
                 }
                 #[inline(always)]
                 unsafe fn prefetch(at: *const $number) {
@@ -168,16 +171,22 @@ mod x86 {
         }
     }
 
-    vector!(__m256d of 4 f64: _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_fmadd_pd,
-            _mm256_add_pd, some: lanes_4, |from, some| _mm256_maskload_pd(from, some),
-            _mm256_maskstore_pd);
-    vector!(__m256 of 8 f32: _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps,
-            _mm256_add_ps, some: lanes_8, |from, some| _mm256_maskload_ps(from, some),
-            _mm256_maskstore_ps);
-    vector!(__m512d of 8 f64: _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_fmadd_pd,
-            _mm512_add_pd, some: bits_8, |from, some| _mm512_maskz_loadu_pd(some, from),
-            _mm512_mask_storeu_pd);
-    vector!(__m512 of 16 f32: _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps,
-            _mm512_add_ps, some: bits_16, |from, some| _mm512_maskz_loadu_ps(some, from),
-            _mm512_mask_storeu_ps);
+    vector!(Avx2F64(__m256d) of 4 f64: _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd,
+            _mm256_fmadd_pd, _mm256_add_pd, some: lanes_4,
+            |from, some| _mm256_maskload_pd(from, some), _mm256_maskstore_pd);
+    vector!(Avx2F32(__m256) of 8 f32: _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps,
+            _mm256_fmadd_ps, _mm256_add_ps, some: lanes_8,
+            |from, some| _mm256_maskload_ps(from, some), _mm256_maskstore_ps);
+    vector!(HalfF64(__m256d) of 4 f64: _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd,
+            _mm256_fmadd_pd, _mm256_add_pd, some: bits_8,
+            |from, some| _mm256_maskz_loadu_pd(some, from), _mm256_mask_storeu_pd);
+    vector!(HalfF32(__m256) of 8 f32: _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps,
+            _mm256_fmadd_ps, _mm256_add_ps, some: bits_8,
+            |from, some| _mm256_maskz_loadu_ps(some, from), _mm256_mask_storeu_ps);
+    vector!(Avx512F64(__m512d) of 8 f64: _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd,
+            _mm512_fmadd_pd, _mm512_add_pd, some: bits_8,
+            |from, some| _mm512_maskz_loadu_pd(some, from), _mm512_mask_storeu_pd);
+    vector!(Avx512F32(__m512) of 16 f32: _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps,
+            _mm512_fmadd_ps, _mm512_add_ps, some: bits_16,
+            |from, some| _mm512_maskz_loadu_ps(some, from), _mm512_mask_storeu_ps);
 }

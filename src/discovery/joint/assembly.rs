@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::evaluator::Evaluator;
 use super::rows::{Rows, Step};
 use crate::discovery::candidates::{Parameter, Slot};
@@ -66,15 +64,11 @@ impl<'a> Assembly<'a> {
         let of_prior: f64 = leading
             .map(|slot| (weights.prior[slot.column] * slot.place.value(&estimate.rhs)).powi(2))
             .sum();
-        let of_piece = |piece: usize| {
+        let mut costs = vec![0.0; self.points().div_ceil(PIECE)];
+        threads::share(costs.iter_mut().enumerate(), usize::MAX, |(piece, cost)| {
             let first = piece * PIECE;
-            self.cost_of(first..self.points().min(first + PIECE), estimate, weights)
-        };
-        let pieces = 0..self.points().div_ceil(PIECE);
-        let costs: Vec<f64> = match pieces.len() == 1 || threads::is_alone() {
-            true => pieces.map(of_piece).collect(),
-            false => pieces.into_par_iter().map(of_piece).collect(),
-        };
+            *cost = self.cost_of(first..self.points().min(first + PIECE), estimate, weights);
+        });
         // Another piece may have no number at all.
         match costs.contains(&f64::INFINITY) {
             true => f64::INFINITY,
@@ -128,14 +122,9 @@ impl<'a> Assembly<'a> {
     pub fn discretization(&self, estimate: &Estimate<'_>) -> Vec<f64> {
         let d = estimate.rhs.library.variables().len();
         let mut errors = vec![0.0; estimate.trajectory.len()];
-        if self.points() <= PIECE || threads::is_alone() {
-            self.find_discretization(0, estimate, &mut errors);
-        } else {
-            let pieces = errors.par_chunks_mut(PIECE * d).enumerate();
-            pieces.for_each(|(piece, errors)| {
-                self.find_discretization(piece * PIECE, estimate, errors);
-            });
-        }
+        threads::share(errors.chunks_mut(PIECE * d).enumerate(), usize::MAX, |(piece, errors)| {
+            self.find_discretization(piece * PIECE, estimate, errors);
+        });
         errors
     }
 

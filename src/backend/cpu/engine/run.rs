@@ -10,13 +10,11 @@ use crate::problem::Problem;
 use crate::real::Real;
 use crate::threads;
 use smallvec::SmallVec;
-use std::sync::{Mutex, PoisonError};
 
 /// The unknowns of all systems, times P, for which it takes about as long to wake up a thread as to solve.
 const WORK_OF_HELPER: usize = 1 << 14;
 
-/// Lets every group do its task, on all threads: the one that calls begins at once, and the others help it when
-/// they have woken up.
+/// Lets every group do its task, on all threads.
 pub fn run<'a, V: Vector, R: Real>(
     (options, layout, shared): (&Options, &Layout, Option<&SharedFactor>),
     groups: &mut [Group<V>],
@@ -46,31 +44,9 @@ fn for_each_group<V: Vector>(
     tasks: &mut [Option<Task<'_>>],
     helpers: usize,
 ) {
-    // Who needs no help does not ask how many could: the first to ask starts them.
-    let helpers = match helpers.min(groups.len() - 1) {
-        0 => 0,
-        helpers => helpers.min(threads::available() - 1),
-    };
-    let left = Mutex::new(groups.iter_mut().zip(tasks));
-    // From both ends, so that two threads have neighbors each: what one computes on, it has asked for before.
-    let take = |helps| {
-        let mut left = left.lock().unwrap_or_else(PoisonError::into_inner);
-        if helps { left.next_back() } else { left.next() }
-    };
-    let work = |helps| {
-        while let Some((group, task)) = take(helps) {
-            if let Some(task) = task.take() {
-                V::run(GroupTask { context, group, task });
-            }
+    threads::share(groups.iter_mut().zip(tasks), helpers, |(group, task)| {
+        if let Some(task) = task.take() {
+            V::run(GroupTask { context, group, task });
         }
-    };
-    if helpers == 0 {
-        return work(false);
-    }
-    rayon::in_place_scope(|scope| {
-        for _ in 0..helpers {
-            scope.spawn(|_| work(true));
-        }
-        work(false);
     });
 }

@@ -1,13 +1,12 @@
 //! Functions of one or two numbers, applied element by element with NumPy broadcasting, and their
 //! adjoints.
 
-use rayon::prelude::*;
-
 use super::CHUNK;
 use super::walk::Walk;
 use crate::Real;
 use crate::tensor::function::{Binary, Unary};
 use crate::tensor::layout::{broadcast_strides, contiguous};
+use crate::threads::share;
 
 /// Computes y = f(x) for every element.
 pub fn unary<T: Real>(f: Unary<T>, x: &[T], y: &mut [T]) {
@@ -96,33 +95,25 @@ fn map<T: Real>(x: &[T], y: &mut [T], f: impl Fn(T) -> T + Sync) {
             *y = f(*x);
         }
     };
-    if x.len() <= CHUNK {
-        chunk((x, y));
-    } else {
-        x.par_chunks(CHUNK).zip(y.par_chunks_mut(CHUNK)).for_each(chunk);
-    }
+    share(x.chunks(CHUNK).zip(y.chunks_mut(CHUNK)), usize::MAX, chunk);
 }
 
 /// Computes y += x.
 pub fn add<T: Real>(x: &[T], y: &mut [T]) {
-    let chunks = x.par_chunks(CHUNK).zip(y.par_chunks_mut(CHUNK));
-    chunks.for_each(|(x, y)| x.iter().zip(y).for_each(|(x, y)| *y += *x));
+    share(x.chunks(CHUNK).zip(y.chunks_mut(CHUNK)), usize::MAX, |(x, y)| {
+        x.iter().zip(y).for_each(|(x, y)| *y += *x);
+    });
 }
 
 /// Computes gx += gy · slope(x, y).
 fn accumulate<T: Real>(x: &[T], y: &[T], gy: &[T], gx: &mut [T], slope: impl Fn(T, T) -> T + Sync) {
-    let chunk = |start: usize, gx: &mut [T]| {
+    share(gx.chunks_mut(CHUNK).enumerate(), usize::MAX, |(i, gx)| {
+        let start = i * CHUNK;
         let inputs = x[start..].iter().zip(&y[start..]).zip(&gy[start..]);
         for (((x, y), gy), gx) in inputs.zip(gx) {
             *gx += *gy * slope(*x, *y);
         }
-    };
-    if x.len() <= CHUNK {
-        chunk(0, gx);
-    } else {
-        let chunks = gx.par_chunks_mut(CHUNK).enumerate();
-        chunks.for_each(|(i, gx)| chunk(i * CHUNK, gx));
-    }
+    });
 }
 
 /// The values and the shape of an operand.
@@ -205,13 +196,13 @@ fn zip<T: Real>(
     if y.len() <= CHUNK {
         walk.for_each(|[k, i, j]| run(&a[i..], &b[j..], &mut y[k..k + walk.run]));
     } else if walk.run == y.len() {
-        y.par_chunks_mut(CHUNK).enumerate().for_each(|(task, y)| {
+        share(y.chunks_mut(CHUNK).enumerate(), usize::MAX, |(task, y)| {
             let first = task * CHUNK;
             run(&a[first * step_a..], &b[first * step_b..], y);
         });
     } else {
         let runs = (CHUNK / walk.run).max(1);
-        y.par_chunks_mut(runs * walk.run).enumerate().for_each(|(task, y)| {
+        share(y.chunks_mut(runs * walk.run).enumerate(), usize::MAX, |(task, y)| {
             let first = task * runs;
             walk.for_each_of(first..first + y.len() / walk.run, |[k, i, j]| {
                 let k = k - first * walk.run;
@@ -265,7 +256,7 @@ pub fn add_reduced<T: Real>(x: &[T], shape: &[usize], target: &mut [T], target_s
         // Whole rows are added up, as for the gradient of a bias: a task has some of the columns.
         let rows = x.len() / walk.run;
         let columns = (CHUNK / rows).max(FEWEST_COLUMNS);
-        return target.par_chunks_mut(columns).enumerate().for_each(|(task, target)| {
+        return share(target.chunks_mut(columns).enumerate(), usize::MAX, |(task, target)| {
             walk.for_each(|[i, _]| {
                 let row = x[i + task * columns..].iter().zip(&mut *target);
                 row.for_each(|(x, t)| *t += *x);
