@@ -11,8 +11,8 @@ thread_local! {
     static ALONE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Does work on the calling thread alone: what a [`Solver`](crate::Solver) computes in it, and products of
-/// matrices, ask no other thread for help, and no threads are started for them.
+/// Does work on the calling thread alone: what a [`Solver`](crate::Solver) computes in it, and what a
+/// [`Tape`](crate::tape::Tape) does on the CPU, ask no other thread for help, and no threads are started for them.
 ///
 /// For callers whose threads all have work of their own, and in a process that was made by `fork`, which has
 /// none of its parent's threads. Results do not depend on it.
@@ -99,12 +99,10 @@ where
     });
 }
 
-/// Calls both, each on a thread of its own if there are others.
-pub(crate) fn join(first: impl FnOnce() + Send, second: impl FnOnce() + Send) {
-    if is_alone() {
-        first();
-        second();
-    } else {
-        rayon::join(first, second);
-    }
+/// Calls both, each on a thread of its own if there are others, and returns what they return.
+pub(crate) fn join<A: Send, B: Send>(
+    first: impl FnOnce() -> A + Send,
+    second: impl FnOnce() -> B + Send,
+) -> (A, B) {
+    if is_alone() { (first(), second()) } else { rayon::join(first, second) }
 }

@@ -144,6 +144,11 @@ impl<T: Real, B: Backend> Tape<T, B> {
                 found.leaves.push((Var { index: i, recording: self.recording }, gradient));
                 continue;
             }
+            if let Operation::MatMul { .. } = node.operation {
+                self.propagate_matmul(i, &gradient, &mut gradients)?;
+                self.pool.give(gradient);
+                continue;
+            }
             let mut prepared = Ok(());
             node.operation.for_each_input(&self.operands, |input| {
                 let node = &self.nodes[input];
@@ -168,6 +173,36 @@ impl<T: Real, B: Backend> Tape<T, B> {
         Ok(found)
     }
 
+    /// Adds the contribution of a product to the gradients of its operands. What is the first to contribute writes
+    /// them, where a gradient has each element once: clearing and reading large matrices would take as long as a
+    /// product of few terms.
+    fn propagate_matmul(
+        &mut self,
+        i: usize,
+        gy: &Array<T, B>,
+        gradients: &mut [Option<Array<T, B>>],
+    ) -> Result<()> {
+        let Operation::MatMul { product, a, b } = &self.nodes[i].operation else {
+            unreachable!("only products come here");
+        };
+        for (side, input, other) in [(Side::A, *a, *b), (Side::B, *b, *a)] {
+            let (node, other) = (&self.nodes[input], &self.nodes[other].value);
+            if !node.differentiable {
+                continue;
+            }
+            let add = gradients[input].is_some() || !product.has_each_once(side);
+            let gradient = match &mut gradients[input] {
+                Some(gradient) => gradient,
+                none => none.insert(match add {
+                    true => self.pool.zeros(&self.backend, node.value.shape())?,
+                    false => self.pool.take(&self.backend, node.value.shape())?,
+                }),
+            };
+            self.backend.matmul_adjoint(product, side, other, gy, gradient, add)?;
+        }
+        Ok(())
+    }
+
     /// Adds one node's contribution to the gradients of those of its inputs that have one.
     fn propagate(
         &self,
@@ -179,6 +214,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
         match &self.nodes[i].operation {
             Operation::Constant | Operation::Copy | Operation::Leaf | Operation::Parameter => {}
             Operation::Ode { .. } => unreachable!("its adjoint changes the solver's workspace"),
+            Operation::MatMul { .. } => unreachable!("its adjoint may begin gradients"),
             Operation::Rowwise { x, jacobian } => {
                 if let Some(gx) = &mut gradients[*x] {
                     backend.rowwise_adjoint(gy, jacobian, gx)?;
@@ -194,13 +230,6 @@ impl<T: Real, B: Backend> Tape<T, B> {
                 for (side, input) in [(Side::A, *a), (Side::B, *b)] {
                     if let Some(g) = &mut gradients[input] {
                         backend.binary_adjoint(*function, side, operands, gy, g)?;
-                    }
-                }
-            }
-            Operation::MatMul { product, a, b } => {
-                for (side, input, other) in [(Side::A, *a, *b), (Side::B, *b, *a)] {
-                    if let Some(g) = &mut gradients[input] {
-                        backend.matmul_adjoint(product, side, self.array(other), gy, g)?;
                     }
                 }
             }

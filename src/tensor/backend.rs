@@ -93,8 +93,9 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
         b: &Array<T, Self>,
         c: &mut Array<T, Self>,
     ) -> Result<()>;
-    /// Computes ga += gc·bᵀ, or gb += aᵀ·gc, summed over the axes along which that operand is
-    /// repeated; `other` is the operand that is not differentiated.
+    /// Computes ga = gc·bᵀ, or gb = aᵀ·gc, summed over the axes along which that operand is
+    /// repeated, or adds it to what is there; `other` is the operand that is not differentiated. It is added
+    /// unless the gradient [has each element once](Product::has_each_once).
     fn matmul_adjoint<T: Real>(
         &self,
         product: &Product,
@@ -102,6 +103,7 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
         other: &Array<T, Self>,
         gc: &Array<T, Self>,
         g: &mut Array<T, Self>,
+        add: bool,
     ) -> Result<()>;
     /// Computes y = the sum of x over the axes in which `kept` has length 1; y has as many elements
     /// as the shape `kept`.

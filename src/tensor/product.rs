@@ -1,5 +1,6 @@
 //! The sizes and strides of a batched matrix product.
 
+use super::function::Side;
 use super::layout::{Axes, broadcast_strides, contiguous, size};
 
 /// A batched matrix product c = a·b of a (…, m, k) and b (…, k, n), whose leading axes are
@@ -41,5 +42,17 @@ impl Product {
                 contiguous(batch).iter().map(|stride| stride * m * n).collect(),
             ],
         }
+    }
+
+    /// Returns whether the gradient of an operand has each element once, as a sum of one term or more: there are no
+    /// axes along which the operand is repeated, and no products of nothing.
+    pub fn has_each_once(&self, side: Side) -> bool {
+        let strides = match side {
+            Side::A => &self.strides[0],
+            Side::B => &self.strides[1],
+        };
+        let repeated =
+            self.batch.iter().zip(strides).any(|(size, stride)| *size != 1 && *stride == 0);
+        !repeated && !self.sizes.contains(&0)
     }
 }

@@ -29,20 +29,32 @@ pub fn forward<T: Real>(shape: &Product, a: &[T], b: &[T], c: &mut [T]) -> Resul
     })
 }
 
-/// Computes ga += gc·bᵀ, summed over the axes along which a is repeated.
-pub fn adjoint_a<T: Real>(shape: &Product, b: &[T], gc: &[T], ga: &mut [T]) -> Result<()> {
+/// Computes ga = gc·bᵀ, or adds it to ga, summed over the axes along which a is repeated.
+pub fn adjoint_a<T: Real>(
+    shape: &Product,
+    b: &[T],
+    gc: &[T],
+    ga: &mut [T],
+    add: bool,
+) -> Result<()> {
     let [m, k, n] = shape.sizes;
     for_each(shape, |[i, j, l]| {
         let (b, gc) = (Matrix::new(&b[j..], k, n), Matrix::new(&gc[l..], m, n));
-        gemm::product(gc, b.t(), &mut ga[i..i + m * k], true)
+        gemm::product(gc, b.t(), &mut ga[i..i + m * k], add)
     })
 }
 
-/// Computes gb += aᵀ·gc, summed over the axes along which b is repeated.
-pub fn adjoint_b<T: Real>(shape: &Product, a: &[T], gc: &[T], gb: &mut [T]) -> Result<()> {
+/// Computes gb = aᵀ·gc, or adds it to gb, summed over the axes along which b is repeated.
+pub fn adjoint_b<T: Real>(
+    shape: &Product,
+    a: &[T],
+    gc: &[T],
+    gb: &mut [T],
+    add: bool,
+) -> Result<()> {
     let [m, k, n] = shape.sizes;
     for_each(shape, |[i, j, l]| {
         let (a, gc) = (Matrix::new(&a[i..], m, k), Matrix::new(&gc[l..], m, n));
-        gemm::product(a.t(), gc, &mut gb[j..j + k * n], true)
+        gemm::product(a.t(), gc, &mut gb[j..j + k * n], add)
     })
 }

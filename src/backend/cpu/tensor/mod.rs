@@ -145,11 +145,12 @@ impl Backend for Cpu {
         other: &Array<T>,
         gc: &Array<T>,
         g: &mut Array<T>,
+        add: bool,
     ) -> Result<()> {
         let (other, gc, g) = (other.data(), gc.data(), g.data_mut());
         match side {
-            Side::A => matmul::adjoint_a(product, other, gc, g),
-            Side::B => matmul::adjoint_b(product, other, gc, g),
+            Side::A => matmul::adjoint_a(product, other, gc, g, add),
+            Side::B => matmul::adjoint_b(product, other, gc, g, add),
         }
     }
 

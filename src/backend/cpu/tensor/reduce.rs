@@ -2,8 +2,8 @@
 
 use super::CHUNK;
 use super::walk::Walk;
-use crate::Real;
 use crate::tensor::layout::{broadcast_strides, contiguous};
+use crate::{Real, threads};
 
 /// Returns the sum of a slice, accumulated in f64.
 pub fn sum_run<T: Real>(x: &[T]) -> T {
@@ -16,7 +16,7 @@ pub fn sum_of<T: Real>(x: &[T], f: impl Fn(f64) -> f64 + Copy + Sync) -> f64 {
     if x.len() > CHUNK {
         let chunks = x.len().div_ceil(CHUNK);
         let (left, right) = x.split_at(chunks / 2 * CHUNK);
-        let (left, right) = rayon::join(|| sum_of(left, f), || sum_of(right, f));
+        let (left, right) = threads::join(|| sum_of(left, f), || sum_of(right, f));
         return left + right;
     }
     const LANES: usize = 8;

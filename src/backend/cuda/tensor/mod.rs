@@ -276,13 +276,14 @@ impl Backend for Cuda {
         other: &Array<T, Cuda>,
         gc: &Array<T, Cuda>,
         g: &mut Array<T, Cuda>,
+        add: bool,
     ) -> Result<()> {
         let (other, gc) = (self.read(other)?, self.read(gc)?);
         let operands = match side {
             Side::A => [&gc, &other],
             Side::B => [&other, &gc],
         };
-        self.products().multiply(product, Some(side), operands, &mut self.write(g)?)
+        self.products().multiply(product, Some((side, add)), operands, &mut self.write(g)?)
     }
 
     fn sum<T: Real>(

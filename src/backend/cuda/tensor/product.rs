@@ -127,17 +127,17 @@ pub struct Products<'a> {
 }
 
 impl Products<'_> {
-    /// Computes c = a·b, or for an adjoint c += gc·bᵀ or aᵀ·gc, summed over the batch where c
-    /// repeats.
+    /// Computes c = a·b, or for an adjoint c = gc·bᵀ or aᵀ·gc, summed over the batch where c
+    /// repeats, or adds that to c.
     pub fn multiply<T: Real>(
         &self,
         product: &Product,
-        adjoint: Option<Side>,
+        adjoint: Option<(Side, bool)>,
         [a, b]: [&CudaView<'_, T>; 2],
         c: &mut CudaViewMut<'_, T>,
     ) -> Result<()> {
-        let strided = Strided::new(product, adjoint);
-        let add = adjoint.is_some();
+        let strided = Strided::new(product, adjoint.map(|(side, _)| side));
+        let add = adjoint.is_some_and(|(_, add)| add);
         let [m, _, n] = strided.sizes;
         if m < THIN || n < THIN {
             return self.sum_products(product, &strided, add, [a, b], c);

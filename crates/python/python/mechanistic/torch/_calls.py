@@ -135,26 +135,42 @@ def several_of(inputs: Inputs, directions: Sequence[Maybe]) -> tuple[int, ...]:
     return ()
 
 
-def solve_now(
-    c: Tensor, b: Tensor, v: Tensor, s: Tensor, systems: int, points: int, extra: int, key: str
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    inputs, addresses, strides = lend((c, b, v, s))
-    native, options = _options.parse(key)
+def _solve(
+    inputs: Inputs,
+    systems: int,
+    points: int,
+    extra: int,
+    options: _native.SolveOptions,
+    wait: bool = False,
+) -> tuple[_native.Factor, int, tuple[Tensor, Tensor, Tensor]]:
+    """Returns the factor, how many systems have failed as far as the statuses were waited for, and values,
+    epsilon and status."""
+    inputs, addresses, strides = lend(inputs)
+    c = inputs[0]
     z, epsilon = empty_solution(c, systems, points, extra)
     status = _empty((systems,), torch.int32, c.device)
     factor, failed = _native.solve(
         c.dtype == torch.float64,
         _sizes(inputs, systems, points, extra),
-        native,
+        options,
         addresses,
         (z.data_ptr(), epsilon.data_ptr(), status.data_ptr()),
-        # A caller whom the statuses do not concern does not wait for the device.
-        _location(c, wait=options.check != "ignore"),
+        _location(c, wait),
         strides,
     )
+    return factor, failed, (z, epsilon, status)
+
+
+def solve_now(
+    c: Tensor, b: Tensor, v: Tensor, s: Tensor, systems: int, points: int, extra: int, key: str
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    native, options = _options.parse(key)
+    # A caller whom the statuses do not concern does not wait for the device.
+    wait = options.check != "ignore"
+    factor, failed, solution = _solve((c, b, v, s), systems, points, extra, native, wait)
     if failed:
         _status.report(factor, options.check)
-    return z, epsilon, status, torch.from_numpy(np.asarray(factor))
+    return *solution, torch.from_numpy(np.asarray(factor))
 
 
 def _factor(
@@ -168,29 +184,8 @@ def _factor(
     device = None if c.is_cpu else c.device.index
     factor = _native.find(int(token.item()), double, sizes, native, device)
     if factor is None:
-        factor, _ = solve_again(inputs, systems, points, extra, key)
+        factor, _, _ = _solve(inputs, systems, points, extra, native)
     return factor
-
-
-def solve_again(
-    inputs: Sequence[Tensor], systems: int, points: int, extra: int, key: str
-) -> tuple[_native.Factor, tuple[Tensor, Tensor]]:
-    """Returns the factor of a new solve, and its values and epsilon."""
-    native, _ = _options.parse(key)
-    inputs, addresses, strides = lend(inputs)
-    c = inputs[0]
-    z, epsilon = empty_solution(c, systems, points, extra)
-    status = _empty((systems,), torch.int32, c.device)
-    factor, _ = _native.solve(
-        c.dtype == torch.float64,
-        _sizes(inputs, systems, points, extra),
-        native,
-        addresses,
-        (z.data_ptr(), epsilon.data_ptr(), status.data_ptr()),
-        _location(c),
-        strides,
-    )
-    return factor, (z, epsilon)
 
 
 def vjp_now(
@@ -232,7 +227,7 @@ def vjp_now(
         )
         double, sizes = c.dtype == torch.float64, _sizes(inputs, systems, points, extra)
         if not _native.vjp(int(token.item()), double, sizes, native, *call):
-            factor, _ = solve_again(inputs, systems, points, extra, key)
+            factor, _, _ = _solve(inputs, systems, points, extra, native)
             factor.vjp(*call)
     return of_c, of_b, of_v, of_s
 
@@ -290,8 +285,9 @@ def second_now(
     directions: list[Any] = [
         x.new_zeros(x.shape) if d is None else dense(d) for x, d in zip(inputs, (dc, db, dv, ds))
     ]
+    native, options = _options.parse(key)
     # The values are needed too, which no factor keeps.
-    factor, (z, epsilon) = solve_again(inputs, systems, points, extra, key)
+    factor, _, (z, epsilon, _) = _solve(inputs, systems, points, extra, native)
     cotangent: Any = (
         torch.zeros_like(z) if w is None else dense(w),
         torch.zeros_like(epsilon) if w_epsilon is None else dense(w_epsilon),
@@ -301,7 +297,6 @@ def second_now(
     factor.inverse(addresses, _addresses(cotangent), _addresses(g), location, strides)
     dz = torch.empty_like(z), torch.empty_like(epsilon)
     factor.jvp(addresses, _addresses(directions), _addresses(dz), location, strides)
-    native, options = _options.parse(key)
     own, left = _second.own_part(
         inputs, directions, (z, epsilon), dz, g, native, options, extra
     )
