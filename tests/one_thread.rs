@@ -4,6 +4,8 @@
 
 mod support;
 
+use mechanistic::nn::{Optimizer, Parameters, Rule};
+use mechanistic::tape::{Array, Tape};
 use mechanistic::{Cotangent, Options, Solver, on_one_thread};
 use std::fs;
 use support::case::{Case, Sizes, noise};
@@ -23,6 +25,21 @@ fn results(case: &Case<f64>) -> (Vec<f64>, Vec<f64>) {
     (values, gradients.inputs.coefficients.to_vec())
 }
 
+/// A matrix of weights after a step of training, large enough for several threads.
+fn trained() -> Vec<f64> {
+    let array = |seed| Array::new([160, 160], noise(seed, 160 * 160)).unwrap();
+    let mut parameters = Parameters::new();
+    let weights = parameters.insert("weights", array(1)).unwrap();
+    let mut optimizer = Optimizer::new(Rule::adam(), 0.1).with_clip(1.0);
+    let mut tape = Tape::new();
+    let (x, w) = (tape.leaf(array(2)), tape.parameter(&parameters, weights).unwrap());
+    let y = tape.matmul(x, w).and_then(|y| tape.tanh(y)).unwrap();
+    let loss = tape.sum_all(y).unwrap();
+    let gradients = tape.backward(loss).unwrap();
+    optimizer.step(&mut parameters, &gradients).unwrap();
+    parameters.get(weights).unwrap().data().to_vec()
+}
+
 #[test]
 fn one_thread_starts_no_other() {
     let case = |batch, points, options| {
@@ -34,6 +51,7 @@ fn one_thread_starts_no_other() {
     let cases = [case(1000, 60, plain), case(1, 2050, plain), case(100, 30, growth)];
     let before = threads();
     let alone = cases.each_ref().map(|case| on_one_thread(|| results(case)));
+    let trained_alone = on_one_thread(trained);
     let small = case(4, 20, plain);
     let of_small = results(&small);
     assert_eq!(threads(), before, "a thread was started");
@@ -42,5 +60,6 @@ fn one_thread_starts_no_other() {
     let together = pool.install(|| cases.each_ref().map(results));
     assert!(threads() > before, "the threads of the pool are counted");
     assert!(alone == together);
+    assert!(trained_alone == pool.install(trained));
     assert!(of_small == pool.install(|| results(&small)));
 }

@@ -239,7 +239,8 @@ mod tests {
                             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
                             let mut c = start.clone();
                             pool.unwrap().install(|| product_in(tile, a, b, &mut c, add)).unwrap();
-                            assert!(c == expected, "{m} × {k} × {n} in {} rows", tile.rows());
+                            let of = format!("{} rows of {} lanes", tile.rows(), tile.lanes());
+                            assert!(c == expected, "{m} × {k} × {n} in {of}");
                         }
                     }
                 }

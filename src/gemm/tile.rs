@@ -125,7 +125,7 @@ impl<T: Real> Tile<T> {
             add: target.add,
         };
         // SAFETY: the lengths are those that the function reads and writes, and `available` gives
-        // only tiles whose instructions the machine has.
+        // only tiles whose instructions, and those of their halves, the machine has.
         unsafe { self.compute[vectors - 1](operands) }
     }
 }
@@ -135,6 +135,7 @@ fn available() -> impl Iterator<Item = &'static dyn Any> {
     #[cfg(target_arch = "x86_64")]
     let special = [
         (
+            // The halves are vectors of 256 bits with the masks of AVX-512.
             is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl"),
             [&x86::AVX512_F64 as &dyn Any, &x86::AVX512_F32],
         ),

@@ -177,6 +177,8 @@ pub mod x86 {
     vector!(Avx2F32(__m256) of 8 f32: _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps,
             _mm256_fmadd_ps, _mm256_add_ps, some: lanes_8,
             |from, some| _mm256_maskload_ps(from, some), _mm256_maskstore_ps);
+    // Half of the lanes of AVX-512, with its 32 registers and its masks, which make reading and writing a part of
+    // a vector cheap.
     vector!(HalfF64(__m256d) of 4 f64: _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd,
             _mm256_fmadd_pd, _mm256_add_pd, some: bits_8,
             |from, some| _mm256_maskz_loadu_pd(some, from), _mm256_mask_storeu_pd);

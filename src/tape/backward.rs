@@ -103,8 +103,8 @@ impl<T: Real, B: Backend> Tape<T, B> {
     /// tape.
     ///
     /// A training step on the CPU that gives its gradients back, and takes its data by
-    /// [`Tape::constant_from`], allocates nothing after the first, except that handing work to the
-    /// threads from outside of them takes rayon a list of 1.5 kB now and then. Operations that are
+    /// [`Tape::constant_from`], allocates nothing after the first, except that rayon takes some bytes for each
+    /// thread that is asked for help, and from outside of its threads a list of 1.5 kB now and then. Operations that are
     /// given masks, indices or Jacobians copy them into memory of their own. Gradients on another
     /// device than this tape's are dropped.
     pub fn recycle(&mut self, mut gradients: Gradients<T, B>) {

@@ -94,8 +94,8 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
         c: &mut Array<T, Self>,
     ) -> Result<()>;
     /// Computes ga = gc·bᵀ, or gb = aᵀ·gc, summed over the axes along which that operand is
-    /// repeated, or adds it to what is there; `other` is the operand that is not differentiated. It is added
-    /// unless the gradient [has each element once](Product::has_each_once).
+    /// repeated, or adds it to what is there; `other` is the operand that is not differentiated. `add` must be
+    /// true where the gradient does not [have each element once](Product::has_each_once).
     fn matmul_adjoint<T: Real>(
         &self,
         product: &Product,

@@ -9,6 +9,7 @@ on_every_backend!(
     moves_put_elements_where_numpy_does,
     matmul_folds_and_broadcasts_batches,
     a_large_product_agrees_with_its_definition,
+    gradients_of_products_do_not_depend_on_what_their_memory_held,
     reductions_and_losses_have_their_value,
     extreme_inputs_neither_overflow_nor_lose_nan,
     a_masked_target_may_be_nan,
@@ -49,6 +50,45 @@ fn moves_put_elements_where_numpy_does<B: Backend>(backend: &B) {
     assert_eq!(value(&tape, y), array(&[2, 2, 2], &[8., 8., 9., 9., 8., 8., 9., 9.]));
     let y = tape.reshape(x, [3, 2]);
     assert_eq!(value(&tape, y), count(&[3, 2]));
+}
+
+/// Gradients of products with operands that are in one product, in several, on both sides, and repeated along a batch.
+fn gradients_of_products<B: Backend>(
+    tape: &mut Tape<f64, B>,
+    [m, k, n]: [usize; 3],
+    scale: f64,
+) -> Vec<Vec<f64>> {
+    tape.clear();
+    let mut leaf = |shape: &[usize]| {
+        let numbers = (0..shape.iter().product()).map(|i: usize| scale * (1.0 + i as f64).sin());
+        tape.leaf(Array::new(shape, numbers.collect()).unwrap())
+    };
+    let leaves = [leaf(&[m, k]), leaf(&[k, k]), leaf(&[k, n]), leaf(&[2, m, k]), leaf(&[1, k, n])];
+    let [x, square, w, many, one] = leaves;
+    let twice = tape.matmul(x, square).and_then(|y| tape.matmul(y, square));
+    let products = [
+        twice.and_then(|y| tape.matmul(y, w)),
+        tape.matmul(square, square),
+        tape.matmul(many, one),
+    ];
+    let [a, b, c] = products.map(|product| tape.sum_all(product.unwrap()).unwrap());
+    let sum = tape.add(a, b).and_then(|sum| tape.add(sum, c)).unwrap();
+    let gradients = tape.backward(sum).unwrap();
+    let found = leaves.map(|leaf| gradients.value(leaf).unwrap().data().to_vec());
+    tape.recycle(gradients);
+    found.into()
+}
+
+fn gradients_of_products_do_not_depend_on_what_their_memory_held<B: Backend>(backend: &B) {
+    for sizes in [[0, 3, 2], [5, 4, 3], [20, 24, 17], [70, 40, 33]] {
+        let mut tape = Tape::on(backend.clone());
+        let first = gradients_of_products(&mut tape, sizes, 1.0);
+        let [m, k, n] = sizes;
+        assert!(m > 0 || first[2] == vec![0.0; k * n], "the sum of nothing");
+        let nan = gradients_of_products(&mut tape, sizes, f64::NAN);
+        assert!(nan.iter().flatten().any(|x| x.is_nan()));
+        assert_eq!(gradients_of_products(&mut tape, sizes, 1.0), first, "{sizes:?}");
+    }
 }
 
 fn matmul_folds_and_broadcasts_batches<B: Backend>(backend: &B) {

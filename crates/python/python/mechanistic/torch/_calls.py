@@ -140,7 +140,7 @@ def _solve(
     systems: int,
     points: int,
     extra: int,
-    options: _native.SolveOptions,
+    native: _native.SolveOptions,
     wait: bool = False,
 ) -> tuple[_native.Factor, int, tuple[Tensor, Tensor, Tensor]]:
     """Returns the factor, how many systems have failed as far as the statuses were waited for, and values,
@@ -152,7 +152,7 @@ def _solve(
     factor, failed = _native.solve(
         c.dtype == torch.float64,
         _sizes(inputs, systems, points, extra),
-        options,
+        native,
         addresses,
         (z.data_ptr(), epsilon.data_ptr(), status.data_ptr()),
         _location(c, wait),
