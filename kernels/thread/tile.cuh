@@ -296,6 +296,17 @@ struct ChunkTile {
     __device__ int memory() const { return memory(thread / LANES); }
     __device__ double *exchange() const { return block_memory() + memory(blockDim.x / LANES); }
 
+    // Returns the places in shared memory of the lane that has the chunk `distance` away; whether
+    // this block has it.
+    template <int>
+    __device__ LaneValues places_beside(int distance) const {
+        const int other = thread + distance;
+        return {block_memory() + memory(other / LANES) + common.chunks.scratch + other % LANES};
+    }
+    __device__ static bool is_beside(int) { return true; }
+    // Returns whether another launch has solved for the separator of the lane's chunk.
+    __device__ static bool is_given() { return false; }
+
   private:
     __device__ int64_t start(int lane, int64_t between, int time) const {
         return system(lane) * between + int64_t(first_point(chunk_of(lane))) * time;
@@ -332,6 +343,9 @@ struct SpanTile : ChunkTile {
     using ChunkTile::ChunkTile;
 
     __device__ ThreadFindings &findings() const { return common.chunks.findings[group()]; }
+
+    __device__ bool is_beside(int distance) const { return in_span() + distance < span(); }
+    __device__ bool is_given() const { return in_span() == 0 && has_separator(); }
 };
 
 // The first chunks of the spans of a system, one a thread of its block, in a launch between those
@@ -351,6 +365,14 @@ struct JoinTile : ChunkTile {
     template <typename V, typename Combine>
     __device__ V of_span(V value, Combine combine) const {
         return of_threads(int(blockDim.x), value, combine, block_memory());
+    }
+
+    // Its threads are a span apart. The places are those after what `of_span` has for each warp.
+    template <int PLACES>
+    __device__ LaneValues places_beside(int distance) const {
+        const int other = thread + distance / span();
+        return {block_memory() + blockDim.x / LANES + other / LANES * PLACES * LANES +
+                other % LANES};
     }
 
   private:

@@ -299,6 +299,7 @@ pub struct BandLayout {
     pub corner: u32,
     pub corner_wholes: u32,
     pub given: u32,
+    pub beside: u32,
     pub x: u32,
     pub solved: u32,
     pub border: u32,

@@ -222,7 +222,7 @@ impl Staging {
         let p = shape.block();
         if let Some(chunks) = chunks {
             staging.scratch = staging.bytes / 8;
-            let values = if gradients { p } else { 2 * p + p * p + upper(p) };
+            let values = if gradients { 3 * p } else { exchanged(p).max(2 * p + p * p + upper(p)) };
             staging.bytes += TILE * values * 8;
             staging.exchanged = chunks.warps() * 8;
         } else {
@@ -232,6 +232,12 @@ impl Staging {
         }
         staging
     }
+}
+
+/// Returns the number of values that a separator with so many unknowns leaves to its neighbors
+/// (`kernels/thread/reduction.cuh`).
+pub(super) fn exchanged(block: usize) -> usize {
+    2 * upper(block) + block * block
 }
 
 /// Returns the number of values of an upper triangle.
@@ -336,9 +342,13 @@ impl Plan {
         chunks.filter_map(plan)
     }
 
-    /// Returns the plan that takes the least time, the first of several.
+    /// Returns the plan that takes the least time, the first of several. Where every system has a
+    /// multiprocessor of its own, that is the time of waiting.
     fn fastest(plans: impl Iterator<Item = Self>, batch: usize, limits: &Limits) -> Option<Self> {
-        let time = |plan: &Self| plan.time(batch, limits.multiprocessors);
+        let time = |plan: &Self| match batch <= limits.multiprocessors {
+            true => plan.latency(),
+            false => plan.time(batch, limits.multiprocessors),
+        };
         plans.min_by(|one, other| time(one).total_cmp(&time(other)))
     }
 
