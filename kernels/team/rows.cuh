@@ -10,6 +10,7 @@
 #ifndef MECHANISTIC_ROWS_CUH
 #define MECHANISTIC_ROWS_CUH
 
+#include "common/places.cuh"
 #include "common/storage.cuh"
 #include "common/verdict.cuh"
 #include "team/team.cuh"
@@ -225,16 +226,16 @@ struct Rows {
             point_scale = p.point_scales[system * p.points + t];
         }
         if (first || p.coefficients.time) {
-            const int64_t offset = system * p.coefficients.system + t * p.coefficients.time;
+            const int64_t offset = begin_of(p.coefficients) + t * p.coefficients.time;
             take(coefficients, p.coefficients, offset, p.equations * sizes.equation_columns,
                  Faults::COEFFICIENTS);
         }
         if (first || p.rhs.time) {
-            const int64_t offset = system * p.rhs.system + t * p.rhs.time;
+            const int64_t offset = begin_of(p.rhs) + t * p.rhs.time;
             take(rhs, p.rhs, offset, p.equations, Faults::RHS);
         }
         if (t < p.initial_points) {
-            const int64_t offset = system * p.initial_values.system + t * p.initial_values.time;
+            const int64_t offset = begin_of(p.initial_values) + t * p.initial_values.time;
             take(initial, p.initial_values, offset, p.states * p.initial_derivatives,
                  Faults::INITIAL_VALUES);
         }
@@ -278,10 +279,15 @@ struct Rows {
         equation_weight = equation_factor * equation_factor;
     }
 
+    // Returns the place of the system's first value in an input, or in the tangent of one.
+    __device__ int64_t begin_of(const Input &input) const {
+        return system_start(problem, input, system);
+    }
+
     // Returns s[t] of a state.
     __device__ double step(int t, int state) {
         const Input &steps = problem.steps;
-        const int64_t index = system * steps.system + t * steps.time + int64_t(state) * steps.state;
+        const int64_t index = begin_of(steps) + t * steps.time + int64_t(state) * steps.state;
         const double step = checked(steps, index, Faults::STEPS);
         if (step <= 0) {
             faults.step = min(faults.step, steps.time ? t : 0);
