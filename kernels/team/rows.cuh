@@ -10,6 +10,7 @@
 #ifndef MECHANISTIC_ROWS_CUH
 #define MECHANISTIC_ROWS_CUH
 
+#include "common/places.cuh"
 #include "common/storage.cuh"
 #include "common/verdict.cuh"
 #include "team/team.cuh"
@@ -222,8 +223,8 @@ struct Rows {
         this->t = t;
         const Problem &p = problem;
         point_scale = p.point_scales ? p.point_scales[system * p.points + t] : 1.0;
-        const int64_t of_coefficients = system * p.coefficients.system + t * p.coefficients.time;
-        const int64_t of_rhs = system * p.rhs.system + t * p.rhs.time;
+        const int64_t of_coefficients = begin_of(p.coefficients) + t * p.coefficients.time;
+        const int64_t of_rhs = begin_of(p.rhs) + t * p.rhs.time;
         const int entries = first || p.coefficients.time ? p.equations * sizes.equation_columns : 0;
         const int sides = first || p.rhs.time ? p.equations : 0;
         if (p.coefficients.storage == p.rhs.storage) {
@@ -234,7 +235,7 @@ struct Rows {
             take({rhs, p.rhs, of_rhs, sides, Faults::RHS});
         }
         if (t < p.initial_points) {
-            const int64_t offset = system * p.initial_values.system + t * p.initial_values.time;
+            const int64_t offset = begin_of(p.initial_values) + t * p.initial_values.time;
             take({initial, p.initial_values, offset, p.states * p.initial_derivatives,
                   Faults::INITIAL_VALUES});
         }
@@ -279,10 +280,15 @@ struct Rows {
         equation_weight = equation_factor * equation_factor;
     }
 
+    // Returns the place of the system's first value in an input, or in the tangent of one.
+    __device__ int64_t begin_of(const Input &input) const {
+        return system_start(problem, input, system);
+    }
+
     // Returns s[t] of a state.
     __device__ double step(int t, int state) {
         const Input &steps = problem.steps;
-        const int64_t index = system * steps.system + t * steps.time + int64_t(state) * steps.state;
+        const int64_t index = begin_of(steps) + t * steps.time + int64_t(state) * steps.state;
         const double step = checked(steps, index, Faults::STEPS);
         if (step <= 0) {
             faults.step = min(faults.step, steps.time ? t : 0);

@@ -8,6 +8,7 @@
 #ifndef MECHANISTIC_THREAD_TILE_CUH
 #define MECHANISTIC_THREAD_TILE_CUH
 
+#include "common/places.cuh"
 #include "common/storage.cuh"
 #include "thread/parameters.h"
 
@@ -96,22 +97,30 @@ struct HalfTile {
     // Returns whether a sweep goes backward in time.
     __device__ bool reversed(bool back) const { return back != backward; }
 
-    // Returns whether all lanes read the same values of an array with these distances.
-    __device__ static bool shared(int64_t between, int) { return between == 0; }
-    // Returns the place of the values of a lane's points: index of the first of lane 0, the
-    // distance of another lane's to that, how many of them the warp goes through, how many exist.
-    // Where all lanes read the same values, `common_start` is the index of the first.
+    // Returns whether all lanes read the same values of an input.
+    __device__ static bool shared(const Input &input) { return input.shared != 0; }
+    // Returns the place of the first value of a lane's points in an input that is not dense.
+    __device__ int start(const Input &input, int lane) const {
+        return int(system_start(common.problem, input, system(lane))) +
+               first_point() * int(input.time);
+    }
+    // Returns the place of the values of a lane's points in any other array, whose systems are
+    // `between` apart and points `time`: index of the first of lane 0, the distance of another
+    // lane's to that; in any array, how many of them the warp goes through, how many exist. Where
+    // all lanes read the same values, `common_start` is the index of the first.
     __device__ int64_t start(int64_t between, int time) const {
         return first * between + int64_t(first_point()) * time;
     }
-    __device__ int common_start(int64_t, int time) const { return first_point() * time; }
+    __device__ int common_start(const Input &input) const {
+        return first_point() * int(input.time);
+    }
     __device__ int distance(int lane, int64_t between, int) const {
         return min(lane, held() - 1) * int(between);
     }
-    __device__ int values(const ThreadRing &ring, int) const {
+    __device__ int values(const ThreadRing &ring) const {
         return backward ? ring.late_values : ring.values;
     }
-    __device__ int run(int, const ThreadRing &ring, int time) const { return values(ring, time); }
+    __device__ int run(int, const ThreadRing &ring, int) const { return values(ring); }
 
     // Returns where the workspace has point 0 of a lane, in which direction the others follow, and
     // how many points it has.
@@ -264,16 +273,22 @@ struct ChunkTile {
     // Returns whether another chunk follows.
     __device__ bool has_next() const { return chunk + 1 < chunks(); }
 
-    __device__ static bool shared(int64_t, int time) { return time == 0; }
+    __device__ static bool shared(const Input &input) { return input.each == 0; }
+    __device__ int start(const Input &input, int lane) const {
+        return int(system_start(common.problem, input, system(lane))) +
+               first_point(chunk_of(lane)) * int(input.time);
+    }
     __device__ int64_t start(int64_t between, int time) const { return start(0, between, time); }
-    __device__ int64_t common_start(int64_t between, int) const { return system(lane) * between; }
+    __device__ int64_t common_start(const Input &input) const {
+        return system_start(common.problem, input, system(lane));
+    }
     __device__ int distance(int lane, int64_t between, int time) const {
         return int(start(lane, between, time) - start(0, between, time));
     }
-    __device__ static int values(const ThreadRing &ring, int) { return ring.values; }
-    __device__ int run(int lane, const ThreadRing &ring, int time) const {
+    __device__ static int values(const ThreadRing &ring) { return ring.values; }
+    __device__ int run(int lane, const ThreadRing &ring, int each) const {
         const int chunk = chunk_of(lane);
-        return max(0, min(ring.points - first_point(chunk), count_of(chunk)) * time);
+        return max(0, min(ring.points - first_point(chunk), count_of(chunk)) * each);
     }
 
     __device__ static void barrier() { __syncthreads(); }

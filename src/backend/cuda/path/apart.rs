@@ -1,0 +1,98 @@
+//! The gradients of inputs that share some axes of the batch and not others: computed for every system, and
+//! added up.
+
+use std::sync::Arc;
+
+use cudarc::driver::CudaViewMut;
+
+use crate::backend::cuda::bindings::{Output, STORAGE_F64, SumTarget};
+use crate::backend::cuda::driver::kernel::{Address, check_length};
+use crate::backend::cuda::driver::{Buffer, CudaDevice};
+use crate::backend::cuda::path::Counted;
+use crate::backend::cuda::path::problem::storage_code;
+use crate::backend::cuda::path::sums::SumPartials;
+use crate::error::Result;
+use crate::real::Real;
+use crate::shape::{InputLayout, Sum};
+
+/// The gradient of one input for every system of a batch, and the sums that are to be made of it.
+pub struct Apart {
+    /// Gradient, (B, values).
+    values: Buffer<f64>,
+    /// Sums that further ones are made of.
+    between: Buffer<f64>,
+    sums: Vec<Sum>,
+}
+
+impl Apart {
+    /// Allocates the gradient of an input with this layout.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error).
+    pub fn new(
+        device: &Arc<CudaDevice>,
+        batch: usize,
+        layout: &InputLayout,
+        sums: Vec<Sum>,
+    ) -> Result<Self> {
+        let allocate = |values| Buffer::unwritten(device, "gradient of a shared input", values);
+        let (_, between) = sums.split_last().expect("a partly shared input has sums");
+        let between = between.first().map_or(0, |sum| sum.sets * sum.values);
+        Ok(Apart { values: allocate(layout.total(batch))?, between: allocate(between)?, sums })
+    }
+
+    /// Returns the number of launches that add up the gradient.
+    pub fn launches(&self) -> usize {
+        self.sums.len()
+    }
+
+    /// Returns the bytes of the memory on the device.
+    pub fn bytes(&self) -> usize {
+        (self.values.len() + self.between.len()) * size_of::<f64>()
+    }
+
+    /// Returns the place of the gradient of these systems.
+    pub fn output(
+        &mut self,
+        device: &CudaDevice,
+        layout: &InputLayout,
+        first: usize,
+        systems: usize,
+    ) -> Counted<Output> {
+        let mut part = self.values.part_mut(first * layout.values, systems * layout.values);
+        Counted::<Output>::new(device, &mut part, layout, layout.values)
+    }
+
+    /// Adds up the gradient of all systems.
+    pub fn add_up<T: Real>(
+        &mut self,
+        device: &CudaDevice,
+        kernel: &SumPartials,
+        mut target: CudaViewMut<'_, T>,
+    ) -> Result<()> {
+        let last = self.sums.len() - 1;
+        let mut from = device.address(&self.values.view());
+        let mut to = device.address_mut(&mut self.between.view_mut());
+        for (number, &Sum { sets, groups, values }) in self.sums.iter().enumerate() {
+            let (data, storage) = match number == last {
+                true => {
+                    check_length("gradient of a shared input", sets * values, target.len())?;
+                    (device.address_mut(&mut target), storage_code(T::STORAGE))
+                }
+                false => (to, STORAGE_F64),
+            };
+            let column = |data: Address, values: usize| SumTarget {
+                data: data.pointer(),
+                values: values as i64,
+                set: values as i64,
+                storage,
+                reserved: 0,
+            };
+            let none = column(Address::NONE, 0);
+            let targets = [column(data, values), none, none, none, none];
+            kernel.launch_sets(device, from, sets, groups, targets)?;
+            std::mem::swap(&mut from, &mut to);
+        }
+        Ok(())
+    }
+}
