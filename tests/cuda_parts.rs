@@ -70,12 +70,17 @@ fn a_batch_in_parts_gives_the_same_results() {
     // Inputs with strides, which share some axes of the batch and not others, are read from where they lie.
     let axes = [7, 43];
     let sizes = Sizes { points: 12, states: 1, equations: 1, ..Sizes::SMALL };
-    let mut random = StdRng::seed_from_u64(4);
-    let several = several_axes::<f64>(&axes, sizes, Options::default(), 4, &mut random);
+    let (several, mut random) = (0..)
+        .map(|seed| {
+            let mut random = StdRng::seed_from_u64(seed);
+            let options = Options::default();
+            (several_axes::<f64>(&axes, sizes, options, seed, &mut random), random)
+        })
+        .find(|(several, _)| several.inputs.rhs.shape[..2] == [1, 43])
+        .unwrap();
     let lying = lent(&several, &axes, Order::Points { gaps: false }, &mut random);
     let data = lying.as_ref().map(|array| &array.data[..]);
     let (strides, one) = (strides_of(&lying, &several), with_one_axis(&several, &axes));
-    assert!(several.inputs.as_ref().into_iter().any(|array| array.shape[..2] == [1, 43]));
     let cotangent = noise(5, strides.shape().solution().iter().product());
     let directions = several.directions(7);
     let expanded = one_axis_each(&several, &directions, &axes);

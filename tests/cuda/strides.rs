@@ -80,8 +80,9 @@ fn chunks_read_strides() {
 
 #[test]
 fn teams_read_strides() {
-    on_path(CudaPath::Team, Sizes { states: 3, ..SCALAR });
-    compare::<f64>(CudaPath::Team, &[2, 3], Sizes { states: 11, ..SCALAR }, ORDERS[0], 1);
+    on_path(CudaPath::Team, Sizes { states: 3, equations: 3, ..SCALAR });
+    let large = Sizes { states: 11, equations: 11, points: 6, ..SCALAR };
+    compare::<f64>(CudaPath::Team, &[2, 3], large, ORDERS[0], 1);
     compare::<f64>(CudaPath::TeamChunk, &[2, 3], Sizes { points: 40, ..SCALAR }, ORDERS[1], 2);
 }
 
