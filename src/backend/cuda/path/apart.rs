@@ -17,28 +17,19 @@ use crate::shape::{InputLayout, Sum};
 
 /// The gradient of one input for every system of a batch, and the sums that are to be made of it.
 pub struct Apart {
-    /// Gradient, (B, values).
-    values: Buffer<f64>,
-    /// Sums that further ones are made of.
-    between: Buffer<f64>,
+    /// Numbers of values of the gradient, (B, values), and of the sums that further ones are made of.
+    sizes: [usize; 2],
+    /// Memory of both, allocated when the gradient is first asked for.
+    memory: Option<[Buffer<f64>; 2]>,
     sums: Vec<Sum>,
 }
 
 impl Apart {
-    /// Allocates the gradient of an input with this layout.
-    ///
-    /// # Errors
-    /// [`Error::OutOfMemory`](crate::Error).
-    pub fn new(
-        device: &Arc<CudaDevice>,
-        batch: usize,
-        layout: &InputLayout,
-        sums: Vec<Sum>,
-    ) -> Result<Self> {
-        let allocate = |values| Buffer::unwritten(device, "gradient of a shared input", values);
+    /// Plans the gradient of an input with this layout.
+    pub fn new(batch: usize, layout: &InputLayout, sums: Vec<Sum>) -> Self {
         let (_, between) = sums.split_last().expect("a partly shared input has sums");
         let between = between.first().map_or(0, |sum| sum.sets * sum.values);
-        Ok(Apart { values: allocate(layout.total(batch))?, between: allocate(between)?, sums })
+        Apart { sizes: [layout.total(batch), between], memory: None, sums }
     }
 
     /// Returns the number of launches that add up the gradient.
@@ -46,24 +37,36 @@ impl Apart {
         self.sums.len()
     }
 
-    /// Returns the bytes of the memory on the device.
+    /// Returns the bytes of the memory on the device that the gradient takes.
     pub fn bytes(&self) -> usize {
-        (self.values.len() + self.between.len()) * size_of::<f64>()
+        self.sizes.iter().sum::<usize>() * size_of::<f64>()
     }
 
     /// Returns the place of the gradient of these systems.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error) when the gradient is first asked for.
     pub fn output(
         &mut self,
-        device: &CudaDevice,
+        device: &Arc<CudaDevice>,
         layout: &InputLayout,
         first: usize,
         systems: usize,
-    ) -> Counted<Output> {
-        let mut part = self.values.part_mut(first * layout.values, systems * layout.values);
-        Counted::<Output>::new(device, &mut part, layout, layout.values)
+    ) -> Result<Counted<Output>> {
+        let [values, _] = match &mut self.memory {
+            Some(memory) => memory,
+            none => {
+                let allocate =
+                    |values| Buffer::unwritten(device, "gradient of a shared input", values);
+                let [values, between] = self.sizes;
+                none.insert([allocate(values)?, allocate(between)?])
+            }
+        };
+        let mut part = values.part_mut(first * layout.values, systems * layout.values);
+        Ok(Counted::<Output>::new(device, &mut part, layout, layout.values))
     }
 
-    /// Adds up the gradient of all systems.
+    /// Adds up the gradient of all systems, whose places were asked for before.
     pub fn add_up<T: Real>(
         &mut self,
         device: &CudaDevice,
@@ -71,8 +74,9 @@ impl Apart {
         mut target: CudaViewMut<'_, T>,
     ) -> Result<()> {
         let last = self.sums.len() - 1;
-        let mut from = device.address(&self.values.view());
-        let mut to = device.address_mut(&mut self.between.view_mut());
+        let [values, between] = self.memory.as_mut().expect("the gradient was computed");
+        let mut from = device.address(&values.view());
+        let mut to = device.address_mut(&mut between.view_mut());
         for (number, &Sum { sets, groups, values }) in self.sums.iter().enumerate() {
             let (data, storage) = match number == last {
                 true => {

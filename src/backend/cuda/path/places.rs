@@ -19,8 +19,8 @@ pub struct Axes {
 }
 
 impl Axes {
-    /// Returns the axes that inputs at these places have, or nothing if they are too many for kernels, or the
-    /// systems are.
+    /// Returns the axes that inputs at these places have, or nothing if they are too many for kernels, do not fit
+    /// together, or the systems are too many.
     pub fn of<'a>(places: impl Iterator<Item = &'a Places>) -> Option<Self> {
         // Each ends where the outermost axis of some input ends, or one within it.
         let mut ends = SmallVec::<[usize; 8]>::new();
@@ -37,7 +37,8 @@ impl Axes {
         let mut extents = [1; MOST_AXES];
         let mut unknown = extents.iter_mut();
         for end in ends.into_iter().filter(|&end| end != 1) {
-            *unknown.next()? = end / before;
+            // Inputs of several problems need not have axes of which one ends where another begins.
+            *unknown.next().filter(|_| end % before == 0)? = end / before;
             before = end;
         }
         let axes = Axes { extents };
@@ -158,6 +159,8 @@ mod tests {
         let two = Axes::of([places(&[(4, 1), (3, 4)])].iter()).unwrap();
         assert_eq!(two.distances(&places(&[(4, 1), (3, 4)])), [4, 1, 0]);
         assert!(two.are_several());
+        let apart = [places(&[(4, 1), (6, 4)]), places(&[(6, 1), (4, 6)])];
+        assert_eq!(Axes::of(apart.iter()), None, "24 systems, in fours and in sixes");
         let four = places(&[(2, 1), (2, 2), (2, 4), (2, 8)]);
         assert_eq!(Axes::of([four].iter()), None);
         assert!(!Axes::of([places(&[(105, 1)])].iter()).unwrap().are_several());

@@ -157,7 +157,7 @@ impl Input {
             }
             Reading::No => {
                 let message = "the values of a point do not lie side by side, or places of the array exceed \
-                               2³¹: a row-major copy is needed";
+                               2³¹: a row-major copy is needed, with values for every system";
                 Err(Error::argument(name, message))
             }
         }
@@ -366,8 +366,8 @@ impl ProblemTemplate {
         let given =
             inputs.zip(self.places.as_ref()).map(|(values, own)| values.places.unwrap_or(own));
         self.axes_of(given).or_else(|| Axes::of(strided(given))).ok_or_else(|| {
-            let message = "the inputs lie along more than three axes of the batch: copies are needed that \
-                           are row-major, and in which nothing shares some axes and not others";
+            let message = "the inputs lie along more than three axes of the batch, or 2³¹ systems and more: \
+                           copies are needed that are row-major, with values for every system";
             Error::argument("batch", message)
         })
     }

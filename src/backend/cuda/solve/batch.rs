@@ -95,7 +95,7 @@ impl<T: Real> Batch<T> {
         Self::with_path(device, shape, options, path, staging)
     }
 
-    /// Makes a batch with a path that was chosen already, for a shape in which nothing is partly shared.
+    /// Makes a batch with a path that was chosen already for this shape, [expanded](ProblemShape::expanded).
     ///
     /// # Errors
     /// Those of [`Self::new`].
@@ -109,9 +109,8 @@ impl<T: Real> Batch<T> {
         let template = ProblemTemplate::new::<T>(device, shape, options)?;
         let partials = Partials::new(device, shape.batch, path.group(), &template.layouts)?;
         let apart = template.layouts.zip(shape.sums()).zip(template.partly);
-        let apart = apart.try_map(|((layout, sums), partly)| {
-            partly.then(|| Apart::new(device, shape.batch, &layout, sums)).transpose()
-        })?;
+        let apart = apart
+            .map(|((layout, sums), partly)| partly.then(|| Apart::new(shape.batch, &layout, sums)));
         let mut part_systems = shape.batch;
         let (workspace, staging) = loop {
             let bytes = path.workspace(part_systems);
@@ -208,21 +207,21 @@ impl<T: Real> Batch<T> {
         let in_rows = partials.groups > 1;
         let mut column = 0;
         let columns = self.template.layouts.zip(partials.columns).zip(self.apart.as_mut());
-        let outputs = columns.zip(targets).map(|(((layout, count), apart), target)| {
+        let outputs = columns.zip(targets).try_map(|(((layout, count), apart), target)| {
             let Some(mut target) = target else {
                 column += count;
-                return Counted::<Output>::none(&layout);
+                return Ok(Counted::<Output>::none(&layout));
             };
             if let Some(apart) = apart {
                 return apart.output(device, &layout, part.first, part.systems);
             }
             if !in_rows || count == 0 {
-                return Counted::<Output>::new(device, &mut target, &layout, layout.values);
+                return Ok(Counted::<Output>::new(device, &mut target, &layout, layout.values));
             }
             let mut sums = sums.slice_mut(column..);
             column += count;
-            Counted::<Output>::new(device, &mut sums, &layout, row)
-        });
+            Ok::<_, Error>(Counted::<Output>::new(device, &mut sums, &layout, row))
+        })?;
         let weights = match in_rows {
             true => Counted::<Output>::new(device, &mut sums.slice_mut(column..), &WEIGHTS, row),
             false => Counted::<Output>::new(device, &mut weights, &WEIGHTS, row),

@@ -95,7 +95,9 @@ impl<T: Real> DeviceSolver<T> {
     ///
     /// # Errors
     /// [`Error::Argument`] if an array does not have the length that the shape asks for or lies on
-    /// another device, [`Error::Device`] if the device fails.
+    /// another device, or has [`Strides`](crate::cuda::Strides) of another shape; if inputs with strides, or such as
+    /// share some axes of the batch and not others, lie along more than three axes of the batch or reach over
+    /// 2³¹ values; [`Error::Device`] if the device fails.
     pub fn solve(&mut self, inputs: Inputs<Values<'_>>, values: &mut Buffer<T>) -> Result<()> {
         self.check_inputs("", inputs.map(Some))?;
         self.check("solution", self.solution_values(), Values::from(&*values))?;

@@ -192,7 +192,7 @@ impl<T: Real> Engine<T> {
         Self::with_path(device, shape, options, path)
     }
 
-    /// Makes an engine with a path that was made already, for a shape in which nothing is partly shared.
+    /// Makes an engine with a path that was made already for this shape, [expanded](ProblemShape::expanded).
     pub fn with_path(
         device: &Arc<CudaDevice>,
         shape: &ProblemShape,

@@ -51,8 +51,8 @@ def lend(inputs: Inputs) -> tuple[Inputs, tuple[int, ...], tuple[tuple[int, ...]
     together = addresses[0] | addresses[1] | addresses[2] | addresses[3]
     if row_major and not negative and together % c.element_size() == 0:
         return inputs, addresses, None
-    leading = c.dim() - 4
-    inputs = [_lent(x, leading + axes) for x, axes in zip(inputs, (1, 1, 0, 1))]
+    outer = c.dim() - 3
+    inputs = [_lent(x, outer) for x in inputs]
     if all([x.is_contiguous() for x in inputs]):
         return inputs, _addresses(inputs), None
     return inputs, _addresses(inputs), tuple([x.stride() for x in inputs])
