@@ -175,7 +175,7 @@ fn problems_of_the_host_may_have_strides() {
     for (i, axes) in axes.into_iter().enumerate() {
         for (j, order) in orders.into_iter().enumerate() {
             let seed = (10 * i + j) as u64;
-            let sizes = if seed % 2 == 0 { SCALAR } else { Sizes::SMALL };
+            let sizes = if seed.is_multiple_of(2) { SCALAR } else { Sizes::SMALL };
             compare_on_host(axes, Sizes { points: 11, ..sizes }, order, seed);
         }
     }

@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(axes.extents, [7, 5, 3]);
         let BatchAxes { first, extents, factors, shifts, several, .. } = axes.for_launch(3);
         assert_eq!((first, several), (3, 1));
-        let divide = |n: u64, axis: usize| (n * u64::from(factors[axis]) >> 32) >> shifts[axis];
+        let divide = |n: u64, axis: usize| ((n * u64::from(factors[axis])) >> 32) >> shifts[axis];
         for array in &arrays {
             let distances = axes.distances(array).map(|distance| distance as u64);
             for system in 0..105 {
@@ -175,8 +175,8 @@ mod tests {
             let extent = extent as u64;
             let around = (0..1000).map(|i| i * (most / 1000) / extent * extent);
             for n in around.flat_map(|n| [n, n.saturating_sub(1)]).chain([most]) {
-                assert_eq!((n * u64::from(factors[0]) >> 32) >> shifts[0], n / extent);
-                assert_eq!((n * u64::from(factors[1]) >> 32) >> shifts[1], 0);
+                assert_eq!(((n * u64::from(factors[0])) >> 32) >> shifts[0], n / extent);
+                assert_eq!(((n * u64::from(factors[1])) >> 32) >> shifts[1], 0);
             }
         }
     }
