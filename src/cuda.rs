@@ -35,8 +35,8 @@
 //!
 //! A program that calls the driver itself, such as one with PyTorch in it, lends its own memory
 //! ([`DeviceArray::lent`]) and has the work done in the order of its own stream
-//! ([`CudaDevice::in_order_of`]), also while that is captured in a CUDA graph. The solver's workspace
-//! is the library's, in a memory pool of its own.
+//! ([`CudaDevice::in_order_of`]), also while that is captured in a CUDA graph, after a first call of the same kind,
+//! which may allocate. The solver's workspace is the library's, in a memory pool of its own.
 
 pub use crate::backend::cuda::driver::device::CudaDevice;
 pub use crate::backend::cuda::driver::images::{KernelImages, kernel_architectures, kernel_images};
