@@ -32,8 +32,7 @@ struct Places {
     __device__ int block_values(int block) const { return (block * kept + 1) / 2 * 2; }
 };
 
-// A strip: its group's first row, or its own, where it is in no group; its own; and its number of
-// rows.
+// A strip: its group's first row, its own, and its number of rows.
 struct Strip {
     int first, row, count;
 };

@@ -67,8 +67,8 @@ const LEAST_OF_WARPS: usize = 20;
 const FULL_WARPS: usize = 8;
 /// The least points of a system that two teams share: one each, and one where they meet.
 const LEAST_TWISTED: usize = 3;
-/// The threads of each of them: up to P = 31 one for each of the 3P + 1 columns that are eliminated,
-/// and few enough for a multiprocessor to hold two pairs with 168 registers a thread.
+/// The threads of each of them: three warps, which eliminate tiles of eight columns, few enough for a
+/// multiprocessor to hold two pairs with 168 registers a thread.
 const TWISTED_THREADS: usize = 96;
 /// The least P for which more threads have something to do than those of two teams.
 const LEAST_OF_LARGE: usize = 64;

@@ -28,7 +28,8 @@ const CHUNK_SIZES: [(usize, usize); 4] = [(1, 2), (1, 3), (1, 4), (2, 2)];
 //     chunk a thread                             5037         9144
 //     each level of the separators (a chunk's)   2286         3670
 //
-// In units of the first line: at most 5/3 for a chunk's point, 3/4 for a level.
+// In units of the first line: at most 5/3 for a chunk's point, 3/4 for a level. (A level was counted when its
+// neighbors were read from global memory, and is cheaper now.)
 // A warp moves 51 to 73 kB a point, half as much again with chunks, and a multiprocessor's share of
 // the memory's bandwidth is about 10 bytes a clock: 1.5 units a warp; a third of that while all fits the
 // second-level cache.
@@ -51,7 +52,8 @@ const WARPS: usize = 2;
 const LEAST_POINTS: usize = 4;
 /// The time of a level of the separators in times of a point of a solve and its gradient, both for one
 /// state and order 2 on an H100: with 128 chunks in one block, by estimates as those of docs/kernels.md, 1 × 1000
-/// takes 241 µs at 8 points a chunk and 1 × 10000 1274 µs at 79, so 14 µs a point and 18 µs a level.
+/// took 241 µs at 8 points a chunk and 1 × 10000 1274 µs at 79, so 14 µs a point and 18 µs a level. Both have become
+/// faster since, a level more than a point.
 const LEVEL: f64 = 1.2;
 /// The time of a launch, some 3 µs, in times of a point.
 const LAUNCH: f64 = 0.2;
