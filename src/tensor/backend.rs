@@ -95,7 +95,7 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     ) -> Result<()>;
     /// Computes ga = gc·bᵀ, or gb = aᵀ·gc, summed over the axes along which that operand is
     /// repeated, or adds it to what is there; `other` is the operand that is not differentiated. `add` must be
-    /// true where the gradient does not [have each element once](Product::has_each_once).
+    /// true where the operand is repeated, or where a size of the product is 0.
     fn matmul_adjoint<T: Real>(
         &self,
         product: &Product,
