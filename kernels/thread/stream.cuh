@@ -124,8 +124,8 @@ struct Array {
           each(each),
           input(input) {}
 
-    // Hides from the compiler that these two never change.
-    __device__ void forget() { asm volatile("" : "+r"(storage), "+r"(wide_slots)); }
+    // Hides from the compiler that these three never change.
+    __device__ void forget() { asm volatile("" : "+r"(storage), "+r"(wide_slots), "+l"(input)); }
 };
 
 // A stream of a result or a cotangent, (B, N, P).
