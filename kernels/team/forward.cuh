@@ -43,7 +43,8 @@ __device__ __forceinline__ void team_forward(const TeamPlan &plan, const TeamSol
     Banded<KIND> banded = context.banded();
 
     const int64_t system = context.index;
-    const RefinedSolve<KIND> solve(context, system, plan.iterate, system);
+    double *iterate = plan.iterate + system * plan.unknowns;
+    const RefinedSolve<KIND> solve(context, system, iterate);
 
     const Sizes &band = context.band();
     const int first = band.first;
@@ -51,7 +52,9 @@ __device__ __forceinline__ void team_forward(const TeamPlan &plan, const TeamSol
     if (KIND == CHUNK) {
         rows.approach(first);
     }
-    banded.start();
+    // The directions are not needed before the adjoint.
+    double *diagonal = plan.direction + context.index * plan.unknowns;
+    banded.start(diagonal);
 #pragma unroll 1
     for (int t = first; t != band.end; t += band.ahead) {
         const double *opposite = nullptr;
@@ -62,7 +65,7 @@ __device__ __forceinline__ void team_forward(const TeamPlan &plan, const TeamSol
         }
         rows.stage(t, t == first);
         banded.eliminate(t, rows, opposite);
-        banded.store(t, rows, solve.factor(), solve.substituted(), solve.diagonal());
+        banded.store(t, solve.factor, solve.substituted);
     }
     if constexpr (KIND == TWISTED) {
         if (band.ahead < 0) {
@@ -74,7 +77,7 @@ __device__ __forceinline__ void team_forward(const TeamPlan &plan, const TeamSol
         context.sync();
         if (context.leads()) {
             solve.of_separators([&](Separators<KIND> &system) {
-                system.factorize(solve.diagonal());
+                system.factorize(diagonal);
                 banded.judged.merge(system.banded.judged);
             });
         }
@@ -82,11 +85,10 @@ __device__ __forceinline__ void team_forward(const TeamPlan &plan, const TeamSol
         if (sizes.closing) {
             rows.stage(sizes.points - 1, false);
         }
-        banded.eliminate_border(rows, solve.factor(), solve.substituted(), solve.diagonal());
+        banded.eliminate_border(rows, solve.factor, solve.substituted);
     }
     auto merge = [](auto &all, const auto &other) { all.merge(other); };
     const Pivots pivots = context.gather(banded.judged, merge);
-    double *iterate = solve.iterate();
     bool overflow = false;
     const int refinement = plan.problem.refinement;
     // Writes an unknown, the slack at N·P; take() takes it after each step.
@@ -105,11 +107,11 @@ __device__ __forceinline__ void team_forward(const TeamPlan &plan, const TeamSol
         }
     };
     double squares = 0;
-    auto take_first = [&](int t, int i, double value, double of_probe, double whole) {
-        squares = fma(whole * of_probe, of_probe, squares);
-        take(int64_t(t) * p + i, value, refinement == 0);
-    };
-    solve.backward(pivots.weakest_unknown, solve.diagonal(), take_first);
+    solve.backward(pivots.weakest_unknown, [&](int t, int i, double value, double of_probe) {
+        const int64_t unknown = int64_t(t) * p + i;
+        squares = fma(diagonal[unknown] * of_probe, of_probe, squares);
+        take(unknown, value, refinement == 0);
+    });
     const bool determined = certain(context.sum(squares));
     const Faults faults = context.gather(rows.faults, merge);
     Status status = verdict(faults, pivots, determined, false, p);
@@ -120,8 +122,9 @@ __device__ __forceinline__ void team_forward(const TeamPlan &plan, const TeamSol
             return unknown < values ? 0.0 : plan.problem.slack_cost;
         });
         solve.forward();
-        solve.backward(-1, iterate, [&](int t, int i, double value, double, double before) {
-            take(int64_t(t) * p + i, before + value, step == refinement);
+        solve.backward(-1, [&](int t, int i, double value, double) {
+            const int64_t unknown = int64_t(t) * p + i;
+            take(unknown, iterate[unknown] + value, step == refinement);
         });
     }
     if (context.sum(overflow) != 0 && status.kind == STATUS_OK) {

@@ -46,16 +46,15 @@ __device__ void substitute_residual(const ThreadProblem &common, double *of_iter
     constexpr int P = K * Q;
     const Problem &problem = common.problem;
     const AnyTile tile(common);
-    const auto blocks = [&](double *data) {
-        return Workspace(here<AMPLE<P, AnyTile>>(tile), data, P);
-    };
+    const Workspace iterate(tile, of_iterate, P);
+    const Workspace given(tile, common.given, P);
 
     tile.barrier();
     Inputs<K, Q, false, AnyTile> inputs(tile);
     ForwardSubstitution<K, Q, AnyTile> substitution(tile);
     double length[K];
     double x[P], y[P], residual[P];
-    blocks(of_iterate).load(0, 0, y);
+    iterate.load(0, 0, y);
 #pragma unroll
     for (int i = 0; i < P; ++i) {
         residual[i] = 0;
@@ -71,7 +70,7 @@ __device__ void substitute_residual(const ThreadProblem &common, double *of_iter
                 x[i] = y[i];
             }
             if (!last && !tile.meets(t)) {
-                load_following(tile, blocks(of_iterate), t, y);
+                load_following(tile, iterate, t, y);
             }
         }
         const Scale<Q> scale = inputs.lengths(t, length);
@@ -97,7 +96,7 @@ __device__ void substitute_residual(const ThreadProblem &common, double *of_iter
         }
         if (!DATA) {
             double b[P];
-            blocks(common.given).load(t, 0, b);
+            given.load(t, 0, b);
 #pragma unroll
             for (int i = 0; i < P; ++i) {
                 residual[i] += b[i];

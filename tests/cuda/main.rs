@@ -9,6 +9,5 @@
 mod caller;
 mod device_arrays;
 mod storage;
-mod strides;
 #[path = "../support/mod.rs"]
 mod support;
