@@ -196,9 +196,10 @@ impl<T: Real> GradientsMut<'_, T> {
             let Weights { equation, initial, smoothness, periodic } = *weights;
             [equation, initial, smoothness, periodic].iter().all(|w| w.is_finite())
         });
-        for (gradient, layout) in self.inputs.as_ref().zip(shape.layouts()) {
+        let layouts = shape.layouts().zip(shape.partly_shared());
+        for (gradient, (layout, partly)) in self.inputs.as_ref().zip(layouts) {
             let Some(gradient) = gradient else { continue };
-            if layout.shared() {
+            if layout.shared() || partly {
                 finite &= are_finite(gradient);
             } else if layout.values > 0 {
                 threads::for_each(status, layout.values, |system, status| {

@@ -42,6 +42,7 @@ pub use crate::backend::cuda::driver::device::CudaDevice;
 pub use crate::backend::cuda::driver::images::{KernelImages, kernel_architectures, kernel_images};
 pub use crate::backend::cuda::driver::memory::Buffer as DeviceArray;
 pub use crate::backend::cuda::path::problem::Values;
+pub use crate::backend::cuda::path::strides::Strides;
 pub use crate::backend::cuda::solve::device_solver::DeviceSolver;
 #[doc(hidden)]
 pub use crate::backend::cuda::solve::paths::CudaPath;

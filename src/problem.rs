@@ -7,6 +7,8 @@ use crate::inputs::Inputs;
 use crate::shape::{Places, ProblemShape};
 
 pub use builder::ProblemBuilder;
+#[cfg(feature = "cuda")]
+pub(crate) use builder::strided_inputs;
 
 /// A borrowed array: its shape, its values, and how these lie.
 #[derive(Clone, Copy, Debug)]

@@ -6,6 +6,8 @@ mod places;
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 
+#[cfg(feature = "cuda")]
+pub(crate) use batch::Sum;
 pub(crate) use batch::leading_axes;
 use batch::{PartlyShared, flatten};
 pub(crate) use places::{Axis, Places, row_major};
@@ -334,6 +336,15 @@ impl ProblemShape {
         self.partly.as_ref().map_or(Inputs::default(), |partly| partly.inputs())
     }
 
+    /// Returns the sums that make, of an array with values for every system, the gradient of each input that is
+    /// partly shared.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn sums(&self) -> Inputs<Vec<Sum>> {
+        let values = self.inputs().map(|axes| axes[1..].iter().product());
+        let sums = self.partly.as_ref().map(|partly| partly.sums(values)).unwrap_or_default();
+        sums.zip(self.partly_shared()).map(|(sums, partly)| if partly { sums } else { Vec::new() })
+    }
+
     /// Returns the shape of the same problem where what is partly shared has values for every system.
     #[cfg(feature = "cuda")]
     pub(crate) fn expanded(&self) -> Self {
@@ -406,12 +417,6 @@ impl InputLayout {
     /// Returns the number of values of `systems` systems.
     pub fn total(&self, systems: usize) -> usize {
         if self.shared() { self.values } else { self.values.saturating_mul(systems) }
-    }
-
-    /// Returns the values of `systems` systems from `first` on.
-    #[cfg(feature = "cuda")]
-    pub fn part<'a, T>(&self, values: &'a [T], first: usize, systems: usize) -> &'a [T] {
-        &values[first * self.system..][..self.total(systems)]
     }
 }
 

@@ -140,7 +140,7 @@ impl<T: Real> Solver<T> {
         path: CudaPath,
     ) -> Result<Self> {
         Self::with_engine(&Device::Cuda(device.clone()), shape, options, || {
-            cuda::solve::engine::on_host(device, shape, options, path)
+            cuda::solve::engine::new(device, shape, options, path)
         })
     }
 

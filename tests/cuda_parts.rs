@@ -6,9 +6,14 @@ mod support;
 use cuda_sim::simulator::Simulator;
 use mechanistic::cuda::{DeviceArray, DeviceSolver};
 use mechanistic::{Device, Error, Options, Solver};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use support::case::{Case, Sizes, noise};
 use support::close::assert_close;
-use support::device_arrays::{on_device, on_host};
+use support::device_arrays::{on_device, on_device_with, on_host};
+use support::strided::{
+    Order, assert_same_gradients, lent, one_axis_each, several_axes, strides_of, with_one_axis,
+};
 
 /// Device memory of the simulated GPU.
 const MEMORY: &str = "2M";
@@ -61,6 +66,44 @@ fn a_batch_in_parts_gives_the_same_results() {
         on_device(&mut solver, &gpu, case.arrays(), &cotangent, &directions)
             .assert_close(&expected);
     }
+
+    // Inputs with strides, which share some axes of the batch and not others, are read from where they lie.
+    let axes = [7, 43];
+    let sizes = Sizes { points: 12, states: 1, equations: 1, ..Sizes::SMALL };
+    let (several, mut random) = (0..)
+        .map(|seed| {
+            let mut random = StdRng::seed_from_u64(seed);
+            let options = Options::default();
+            (several_axes::<f64>(&axes, sizes, options, seed, &mut random), random)
+        })
+        .find(|(several, _)| several.inputs.rhs.shape[..2] == [1, 43])
+        .unwrap();
+    let lying = lent(&several, &axes, Order::Points { gaps: false }, &mut random);
+    let data = lying.as_ref().map(|array| &array.data[..]);
+    let (strides, one) = (strides_of(&lying, &several), with_one_axis(&several, &axes));
+    let cotangent = noise(5, strides.shape().solution().iter().product());
+    let directions = several.directions(7);
+    let expanded = one_axis_each(&several, &directions, &axes);
+    let in_parts = |shape| {
+        let most = gpu.free_memory().unwrap() - LEFT;
+        let other = DeviceArray::<u8>::unwritten(&gpu, "another", most).unwrap();
+        let solver = DeviceSolver::<f64>::new(&gpu, shape, &several.options).unwrap();
+        drop(other);
+        assert!(solver.plan().parts > 1, "{}", solver.plan());
+        solver
+    };
+    let found = {
+        let mut solver = in_parts(strides.shape());
+        on_device_with(&mut solver, &gpu, data, Some(&strides), &cotangent, &directions)
+    };
+    let expected = {
+        let mut solver = in_parts(one.problem().shape());
+        on_device(&mut solver, &gpu, one.arrays(), &cotangent, &expanded)
+    };
+    assert_eq!(found.values, expected.values);
+    assert_eq!(found.tangent, expected.tangent);
+    assert_eq!(found.inverse, expected.inverse);
+    assert_same_gradients(&found.gradients, &expected.gradients, &several, &axes);
 
     // A single system that does not fit is an error, and the device stays usable.
     let small = Case::new(

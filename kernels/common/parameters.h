@@ -28,15 +28,32 @@ typedef struct {
     int32_t second;
 } Status;
 
-// One input array. Strides are counted in values and are 0 along a shared axis.
-//   coefficients: system·b + time·t + (e·K + k)·Qc + j      rhs:   system·b + time·t + e
-//   initial:      system·b + time·i + k·J + j (time = K·J)  steps: system·b + time·t + state·k
+// The axes of a batch that has several, but for the outermost one, the innermost first: n < 2³¹ is
+// divided by the extent of one as (n·factor >> 32) >> shift. Of one axis, `several` is 0.
+typedef struct {
+    int64_t first;  // number of the first system of this launch in the batch
+    uint32_t extents[2];
+    uint32_t factors[2];
+    int32_t shifts[2];
+    int32_t several;
+    int32_t reserved;
+} BatchAxes;
+
+// One input array. Strides are counted in values and are 0 along a shared axis; the values of a
+// point lie side by side. Where the batch has several axes, i is the index along the innermost one.
+//   coefficients: system·i + time·t + (e·K + k)·Qc + j  rhs:   system·i + time·t + e
+//   initial:      system·i + time·t + k·J + j           steps: system·i + time·t + state·k
 typedef struct {
     const void *data;
     int64_t system;
+    int64_t outer[2];  // along the axes of the batch outside of the innermost one
     int64_t time;
     int32_t state;
+    int32_t each;    // values of a point; 0 where all points share them
+    int32_t shared;  // whether all systems share the values
+    int32_t dense;   // whether systems lie along one axis side by side, row-major without gaps
     int32_t storage;
+    int32_t reserved;
 } Input;
 
 // The place of a gradient, with strides like those of an Input. Where the gradient is not wanted,
@@ -82,6 +99,7 @@ typedef struct {
     RowTable pair;
     RowTable triple;
     const double *point_scales;  // (B, N): factors of the rows that begin at each point; null: 1
+    BatchAxes axes;              // of the inputs
     Input coefficients;
     Input rhs;
     Input initial_values;

@@ -43,39 +43,21 @@ __device__ __forceinline__ void team_adjoint(const TeamPlan &plan, const TeamAdj
             }
             continue;
         }
-        double *direction = plan.direction + context.index * plan.unknowns;
-        const RefinedSolve<KIND> solve(context, system, direction);
+        const RefinedSolve<KIND> solve(context, system, plan.direction, context.index);
         const void *slack = adjoint.epsilon_cotangent;
-        const int refinement = plan.problem.refinement;
         auto cotangent = [&](int64_t unknown) {
             if (unknown == values) {
                 return slack ? read(slack, results, system) : 0.0;
             }
             return read(adjoint.cotangent, results, system * values + unknown);
         };
-#pragma unroll 1
-        for (int step = 0; step <= refinement; ++step) {
-            context.sync();
-            if (step == 0) {
-                solve.set(cotangent);
-            } else {
-                solve.set_residual(false, cotangent);
-            }
-            solve.forward();
-            solve.backward(-1, [&](int t, int i, double value, double) {
-                const int64_t unknown = int64_t(t) * p + i;
-                if (step > 0) {
-                    value += direction[unknown];
-                }
-                direction[unknown] = value;
-            });
-        }
+        solve.refined(cotangent, [](int64_t, double) {});
         context.sync();
         auto gradient = gradients();
         const bool has_part = context.has_part();
         const int from = context.first_point(number);
         if (has_part) {
-            gradient.start(system, plan.iterate + system * plan.unknowns, direction);
+            gradient.start(system, plan.iterate + system * plan.unknowns, solve.iterate());
             gradient.visit(from, context.first_point(number + 1));
         }
         context.sync();

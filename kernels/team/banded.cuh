@@ -21,12 +21,13 @@
 // (places Q+gQ .. Q+i) is not used. In the team's window each row has one place more, for the
 // right-hand side, which is thus substituted along with the factorization.
 //
-// A block row is eliminated in strips of up to MOST_ROWS rows, in teams within a warp of one group.
-// First every strip gets its rows of M less what the block rows before subtract, all strips at once
-// (team/reduction.cuh). Then one strip after another subtracts what those before it take, and is
-// factorized. What turns R_ttᵀR_tt into R_tt turns the unit matrix into R_tt⁻ᵀ, which is thus
-// eliminated along: it lies, transposed, in columns of the block row before that nobody needs any
-// more.
+// A block row is eliminated in strips of rows. First every strip gets its rows of M less what the
+// block rows before subtract, all strips at once (team/reduction.cuh). Then one strip after another
+// subtracts what those before it take, and is factorized: in whole warps by tensor cores
+// (team/elimination.cuh), in teams within a warp, where strips have up to MOST_ROWS rows of one
+// group, column by column. What turns R_ttᵀR_tt into R_tt turns the unit matrix into R_tt⁻ᵀ, which
+// is thus eliminated along: it lies, transposed, in columns of the block row before that nobody
+// needs any more.
 //
 // Without a border and with w = 1, two teams can eliminate a system from both ends (TWISTED): one
 // from the first block on, the other from the last block backward, where R_{t,t−1} takes the place
@@ -36,6 +37,7 @@
 #ifndef MECHANISTIC_BANDED_CUH
 #define MECHANISTIC_BANDED_CUH
 
+#include "team/elimination.cuh"
 #include "team/reduction.cuh"
 
 template <Kind KIND>
@@ -49,10 +51,9 @@ struct Banded {
                      // its place substitution has two block rows of the factor
     double *pivots;  // (P): the squares of the diagonal of R_tt
     double *wholes;  // (P): diagonal of M
-    double *panel;   // (MOST_ROWS, MOST_ROWS): the next strip, in its own columns
+    double *panel;   // (8, 8), in warps (MOST_ROWS, MOST_ROWS): the next strip, in its own columns
     double *corner;  // (c, c+1): H and the border's right-hand side
     double *corner_wholes;  // (c)
-    double *diagonal;       // (unknowns): of M, in global memory
     Pivots judged;          // of this thread
 
     __device__ Banded(const Sizes &sizes, const Places &places, Team<KIND> team, char *memory,
@@ -65,17 +66,15 @@ struct Banded {
           wholes(array(memory, layout.wholes)),
           panel(array(memory, layout.panel)),
           corner(array(memory, layout.corner)),
-          corner_wholes(array(memory, layout.corner_wholes)),
-          diagonal(nullptr) {}
+          corner_wholes(array(memory, layout.corner_wholes)) {}
 
     // Returns block row t of the window.
     __device__ double *block_row(int t) const {
         return window + sizes.slot(t) * sizes.block * places.pitch;
     }
 
-    // Prepares for a factorization, before the first block. The diagonal of M goes to `diagonal`.
-    __device__ void start(double *diagonal) {
-        this->diagonal = diagonal;
+    // Prepares for a factorization, before the first block.
+    __device__ void start() {
         judged = Pivots();
 #pragma unroll 1
         for (int i = team.rank; i < sizes.border * (sizes.border + 1); i += team.size) {
@@ -92,15 +91,22 @@ struct Banded {
         const BlockRows a = {block_row(t), t == sizes.first ? nullptr : block_row(t - sizes.ahead),
                              before};
         smooth(t, rows);
-        with_strips([&](auto of) {
-            reduce<decltype(of)>(a, rows);
+        if constexpr (PART_OF<KIND> != KIND) {
+            reduction().by_tiles(a, rows);
             team.sync();
-            eliminate_strips<decltype(of)>(t);
-        });
+            const int inverse = int(this->inverse(t) - window), now = int(a.now - window);
+            Elimination<KIND>{sizes, places, team, window, now, inverse, panel, pivots}.all();
+        } else {
+            with_strips([&](auto of) {
+                reduction().template by_columns<decltype(of)>(a, rows);
+                team.sync();
+                eliminate_strips<decltype(of)>(t);
+            });
+        }
 #pragma unroll 1
         for (int row = team.rank; row < sizes.block; row += team.size) {
             const double whole = rows.whole(row, wholes[row]);
-            diagonal[rows.unknown(t, row)] = whole;
+            wholes[row] = whole;
             judged.judge(pivots[row], whole, rows.unknown(t, row));
         }
         // This subtracts from the border what this block takes.
@@ -123,15 +129,12 @@ struct Banded {
         const BlockRows a = {block_row(t), t == sizes.end ? block_row(t - 1) : nullptr,
                              sizes.bandwidth == 2 ? block_row(t - 2) : nullptr};
         smooth(t, rows);
-        with_strips([&](auto of) { reduce<decltype(of)>(a, rows); });
+        with_strips([&](auto of) { reduction().template by_columns<decltype(of)>(a, rows); });
         team.sync();
     }
 
   private:
-    template <class Of, class Source>
-    __device__ void reduce(const BlockRows &blocks, const Source &rows) const {
-        Reduction<KIND>{sizes, places, team, wholes}.template all<Of>(blocks, rows);
-    }
+    __device__ Reduction<KIND> reduction() const { return {sizes, places, team, wholes}; }
 
     // Returns where the inverse of R_tt lies, row by row with the window's distance, while block t
     // is in the window: in the columns of the block before, in the order of elimination.
@@ -139,19 +142,10 @@ struct Banded {
         return block_row(t + sizes.bandwidth) + sizes.derivatives;
     }
 
-    // Calls work(Strips) with as few strips as there can be. Teams within a warp have strips of a
-    // group, as even as they can be.
+    // Calls work(Strips) with as few strips of a group as there can be, as even as they can be: for
+    // teams within a warp.
     template <class Work>
     __device__ void with_strips(Work work) const {
-        if constexpr (PART_OF<KIND> != KIND) {
-            work(EvenStrips());
-        } else {
-            with_strips_of_groups(work);
-        }
-    }
-
-    template <class Work>
-    __device__ void with_strips_of_groups(Work work) const {
         // More rows would take more registers than a thread has in a chunk's kernel.
         constexpr int MOST = KIND == CHUNK ? 3 : MOST_ROWS;
         const int q = sizes.derivatives, strips = (q + MOST - 1) / MOST;
@@ -197,7 +191,8 @@ struct Banded {
         }
 #pragma unroll 1
         for (int index = team.rank; index < p * (sizes.border + 1); index += team.size) {
-            const int column = sizes.by_block.quotient(index), row = index - column * p;
+            const int column = sizes.border == 0 ? 0 : sizes.by_block.quotient(index);
+            const int row = index - column * p;
             double value = 0;
             if (column >= sizes.spikes) {
                 value = rows.border(row, column - sizes.spikes);
@@ -374,8 +369,10 @@ struct Banded {
     }
 
   public:
-    // Stores block row t of R, with the inverse of R_tt, and of R⁻ᵀ rhs.
-    __device__ void store(int t, double *factor, double *substituted) const {
+    // Stores block row t of R, with the inverse of R_tt, of R⁻ᵀ rhs, and of the diagonal of M.
+    template <class Source>
+    __device__ void store(int t, const Source &rows, double *factor, double *substituted,
+                          double *diagonal) const {
         const int p = sizes.block, q = sizes.derivatives, pitch = places.pitch;
         const double *a = block_row(t), *inverse = this->inverse(t);
         const int values = places.block_values(p);
@@ -395,13 +392,15 @@ struct Banded {
 #pragma unroll 1
         for (int row = team.rank; row < p; row += team.size) {
             substituted[int64_t(t) * p + row] = a[row * pitch + places.stored];
+            diagonal[rows.unknown(t, row)] = wholes[row];
         }
     }
 
     // Computes the border's triangle of R and its part of the right-hand side, once all blocks are
-    // eliminated.
+    // eliminated; and stores it.
     template <class Source>
-    __device__ void eliminate_border(const Source &rows, double *factor, double *substituted) {
+    __device__ void eliminate_border(const Source &rows, double *factor, double *substituted,
+                                     double *diagonal) {
         const int c = sizes.border, pitch = c + 1;
         team.sync();
 #pragma unroll 1

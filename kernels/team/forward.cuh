@@ -43,8 +43,7 @@ __device__ __forceinline__ void team_forward(const TeamPlan &plan, const TeamSol
     Banded<KIND> banded = context.banded();
 
     const int64_t system = context.index;
-    double *iterate = plan.iterate + system * plan.unknowns;
-    const RefinedSolve<KIND> solve(context, system, iterate);
+    const RefinedSolve<KIND> solve(context, system, plan.iterate, system);
 
     const Sizes &band = context.band();
     const int first = band.first;
@@ -52,9 +51,7 @@ __device__ __forceinline__ void team_forward(const TeamPlan &plan, const TeamSol
     if (KIND == CHUNK) {
         rows.approach(first);
     }
-    // The directions are not needed before the adjoint.
-    double *diagonal = plan.direction + context.index * plan.unknowns;
-    banded.start(diagonal);
+    banded.start();
 #pragma unroll 1
     for (int t = first; t != band.end; t += band.ahead) {
         const double *opposite = nullptr;
@@ -65,7 +62,7 @@ __device__ __forceinline__ void team_forward(const TeamPlan &plan, const TeamSol
         }
         rows.stage(t, t == first);
         banded.eliminate(t, rows, opposite);
-        banded.store(t, solve.factor, solve.substituted);
+        banded.store(t, rows, solve.factor(), solve.substituted(), solve.diagonal());
     }
     if constexpr (KIND == TWISTED) {
         if (band.ahead < 0) {
@@ -77,7 +74,7 @@ __device__ __forceinline__ void team_forward(const TeamPlan &plan, const TeamSol
         context.sync();
         if (context.leads()) {
             solve.of_separators([&](Separators<KIND> &system) {
-                system.factorize(diagonal);
+                system.factorize(solve.diagonal());
                 banded.judged.merge(system.banded.judged);
             });
         }
@@ -85,10 +82,11 @@ __device__ __forceinline__ void team_forward(const TeamPlan &plan, const TeamSol
         if (sizes.closing) {
             rows.stage(sizes.points - 1, false);
         }
-        banded.eliminate_border(rows, solve.factor, solve.substituted);
+        banded.eliminate_border(rows, solve.factor(), solve.substituted(), solve.diagonal());
     }
     auto merge = [](auto &all, const auto &other) { all.merge(other); };
     const Pivots pivots = context.gather(banded.judged, merge);
+    double *iterate = solve.iterate();
     bool overflow = false;
     const int refinement = plan.problem.refinement;
     // Writes an unknown, the slack at N·P; take() takes it after each step.
@@ -107,11 +105,11 @@ __device__ __forceinline__ void team_forward(const TeamPlan &plan, const TeamSol
         }
     };
     double squares = 0;
-    solve.backward(pivots.weakest_unknown, [&](int t, int i, double value, double of_probe) {
-        const int64_t unknown = int64_t(t) * p + i;
-        squares = fma(diagonal[unknown] * of_probe, of_probe, squares);
-        take(unknown, value, refinement == 0);
-    });
+    auto take_first = [&](int t, int i, double value, double of_probe, double whole) {
+        squares = fma(whole * of_probe, of_probe, squares);
+        take(int64_t(t) * p + i, value, refinement == 0);
+    };
+    solve.backward(pivots.weakest_unknown, solve.diagonal(), take_first);
     const bool determined = certain(context.sum(squares));
     const Faults faults = context.gather(rows.faults, merge);
     Status status = verdict(faults, pivots, determined, false, p);
@@ -122,9 +120,8 @@ __device__ __forceinline__ void team_forward(const TeamPlan &plan, const TeamSol
             return unknown < values ? 0.0 : plan.problem.slack_cost;
         });
         solve.forward();
-        solve.backward(-1, [&](int t, int i, double value, double) {
-            const int64_t unknown = int64_t(t) * p + i;
-            take(unknown, iterate[unknown] + value, step == refinement);
+        solve.backward(-1, iterate, [&](int t, int i, double value, double, double before) {
+            take(int64_t(t) * p + i, before + value, step == refinement);
         });
     }
     if (context.sum(overflow) != 0 && status.kind == STATUS_OK) {

@@ -72,7 +72,7 @@ struct Gradient {
     // Returns the place of the gradient of an input of this system, from `offset` on.
     __device__ Target target(const Output &output, const Input &input, int64_t offset) const {
         return {output.data, output.storage,
-                (input.system ? rows.system : place) * output.system + offset};
+                (input.shared ? place : rows.system) * output.system + offset};
     }
 
     // Stores a value, or adds it to the value that other systems of the team left there.
@@ -81,7 +81,7 @@ struct Gradient {
         if (!target.data) {
             return;
         }
-        if (input.system == 0 && add) {
+        if (input.shared && add) {
             value += read(target.data, target.storage, target.first + index);
         }
         write(target.data, target.storage, target.first + index, value);
@@ -246,7 +246,7 @@ struct Gradient {
   private:
     __device__ void clear(const Output &output, const Input &input, int64_t points,
                           int values) const {
-        if (input.system == 0 && add) {
+        if (input.shared && add) {
             return;
         }
         const Target first = target(output, input, 0);

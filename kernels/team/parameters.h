@@ -22,7 +22,7 @@ typedef struct {
 // A block-banded matrix: team/banded.cuh, Banded, and team/substitution.cuh, Substitution.
 typedef struct {
     uint32_t window, pivots, wholes, panel, corner, corner_wholes;
-    uint32_t given, x, solved, border, taken;
+    uint32_t given, beside, x, solved, border, taken;
 } BandLayout;
 
 // team/residual.cuh, Residual.

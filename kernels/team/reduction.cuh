@@ -13,37 +13,8 @@ struct Reduction {
     const Team<KIND> &team;
     double *wholes;  // (P): diagonal of M
 
-    // Computes all strips, whose part of M that is not the equations' is there. Tensor cores are
-    // for whole warps.
-    template <class Of, class Source>
-    __device__ void all(const BlockRows &blocks, const Source &rows) const {
-        if constexpr (PART_OF<KIND> != KIND) {
-            by_tiles(blocks, rows);
-        } else {
-            by_columns<Of>(blocks, rows);
-        }
-    }
-
-  private:
-    // Calls work(strip, place) for the places that the strips from number `from` on have, strip by
-    // strip, the threads of the team side by side.
-    template <class Of, class Work>
-    __device__ void for_places(int from, Work work) const {
-        const int q = sizes.derivatives;
-        const int tasks = (sizes.states * Of::of_group(q) - from) * places.width;
-#pragma unroll 1
-        for (int task = team.rank; task < tasks; task += team.size) {
-            const int number = places.by_width.quotient(task);
-            const int place = task - number * places.width;
-            const Strip strip = Of::get(sizes, from + number);
-            if (place < strip.first + q || place >= q + strip.row) {
-                work(strip, place);
-            }
-        }
-    }
-
-    // Computes all strips: M, less what the block rows before subtract. A thread has whole columns
-    // of a strip, so that lanes read side by side, or all the same.
+    // Computes all strips, whose part of M that is not the equations' is there. A thread has whole
+    // columns of a strip, so that lanes read side by side, or all the same.
     template <class Of, class Source>
     __device__ void by_columns(const BlockRows &blocks, const Source &rows) const {
         constexpr int ROWS = Of::ROWS;
@@ -107,8 +78,8 @@ struct Reduction {
         });
     }
 
-    // Computes all strips by tiles: M, less what the block rows before subtract. The outermost
-    // columns are complete already.
+    // Computes the same by tiles, with tensor cores, in whole warps. The outermost columns are
+    // complete already.
     template <class Source>
     __device__ void by_tiles(const BlockRows &blocks, const Source &rows) const {
         const int p = sizes.block, columns = places.width - sizes.derivatives;
@@ -125,7 +96,25 @@ struct Reduction {
             }
     }
 
-    // The same for the tile at row `top` and column `start`, counted from the first of R_tt on.
+  private:
+    // Calls work(strip, place) for the places that the strips from number `from` on have, strip by
+    // strip, the threads of the team side by side.
+    template <class Of, class Work>
+    __device__ void for_places(int from, Work work) const {
+        const int q = sizes.derivatives;
+        const int tasks = (sizes.states * Of::of_group(q) - from) * places.width;
+#pragma unroll 1
+        for (int task = team.rank; task < tasks; task += team.size) {
+            const int number = places.by_width.quotient(task);
+            const int place = task - number * places.width;
+            const Strip strip = Of::get(sizes, from + number);
+            if (place < strip.first + q || place >= q + strip.row) {
+                work(strip, place);
+            }
+        }
+    }
+
+    // Computes the tile at row `top` and column `start`, counted from the first of R_tt on.
     template <class Source>
     __device__ void tile(const BlockRows &blocks, const Source &rows, int top, int start) const {
         const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, pitch = places.pitch;
@@ -137,42 +126,33 @@ struct Reduction {
         const int count = rows.problem.equations;
         auto coefficient = [&](int column) {
             const int state = sizes.by_derivatives.quotient(column), other = column - state * q;
-            return column < p && other < given ? Operand{state * given + other, 0}
+            return column < p && other < given ? Operand{state * given + other, 0, unsigned(count)}
                                                : Operand::nowhere();
         };
-        const Operand left = coefficient(i);
         const bool is_rhs = j == columns - 1;
-        const Operand right = is_rhs ? Operand{0, 0} : coefficient(j);
-        const double *from = is_rhs ? rows.rhs : rows.coefficients;
-        const int stride = is_rhs ? 1 : all;
-#pragma unroll 2
-        for (int first = 0; first < count; first += Tile::TERMS) {
-            const int e = first + term, row = e < count ? e : -1;
-            whole.add(left.get(rows.coefficients + e * all, row),
-                      right.get(from + e * stride, row));
-        }
+        const Operand right = is_rhs ? Operand{0, 0, unsigned(count)} : coefficient(j);
+        whole.add(rows.coefficients, all, coefficient(i), is_rhs ? rows.rhs : rows.coefficients,
+                  is_rhs ? 1 : all, right, 0, count);
 
         Tile removed;
-        auto remove = [&](const double *b, Operand left, Operand right, int least) {
-#pragma unroll 4
-            for (int first = least; first < p; first += Tile::TERMS) {
-                const int m = first + term, row = m < p ? m : -1;
-                removed.add(left.get(b + m * pitch, row), right.get(b + m * pitch, row));
-            }
-        };
         // These are the columns in the block rows before; no row before `least` reaches them.
         const int least = sizes.by_derivatives.multiple(top);
-        auto outermost = [&](int column) {
-            return Operand{column, sizes.by_derivatives.multiple(column)};
+        auto remove = [&](const double *b, const Operand &left, const Operand &right, int least) {
+            removed.add(b, pitch, left, b, pitch, right, least, p);
         };
+        auto outermost = [&](int column) {
+            const int first = sizes.by_derivatives.multiple(column);
+            return Operand{column, first, unsigned(p - first)};
+        };
+        auto inner = [&](int place) { return Operand{place, 0, unsigned(p)}; };
         const Operand own = i < p ? outermost(i) : Operand::nowhere();
-        const Operand beyond = j < columns ? Operand{q + j, 0} : Operand::nowhere();
+        const Operand beyond = j < columns ? inner(q + j) : Operand::nowhere();
         if (w == 1 && blocks.last) {
             remove(blocks.last, own, j < p ? outermost(j) : beyond, least);
         }
         if (w == 2 && blocks.last) {
-            remove(blocks.last, i < p ? Operand{q + p + i, 0} : Operand::nowhere(),
-                   j < p       ? Operand{q + p + j, 0}
+            remove(blocks.last, i < p ? inner(q + p + i) : Operand::nowhere(),
+                   j < p       ? inner(q + p + j)
                    : j < 2 * p ? outermost(j - p)
                                : beyond,
                    0);

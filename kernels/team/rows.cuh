@@ -10,6 +10,7 @@
 #ifndef MECHANISTIC_ROWS_CUH
 #define MECHANISTIC_ROWS_CUH
 
+#include "common/places.cuh"
 #include "common/storage.cuh"
 #include "common/verdict.cuh"
 #include "team/team.cuh"
@@ -221,22 +222,22 @@ struct Rows {
     __device__ void stage(int t, bool first) {
         this->t = t;
         const Problem &p = problem;
-        if (p.point_scales) {
-            point_scale = p.point_scales[system * p.points + t];
-        }
-        if (first || p.coefficients.time) {
-            const int64_t offset = system * p.coefficients.system + t * p.coefficients.time;
-            take(coefficients, p.coefficients, offset, p.equations * sizes.equation_columns,
-                 Faults::COEFFICIENTS);
-        }
-        if (first || p.rhs.time) {
-            const int64_t offset = system * p.rhs.system + t * p.rhs.time;
-            take(rhs, p.rhs, offset, p.equations, Faults::RHS);
+        point_scale = p.point_scales ? p.point_scales[system * p.points + t] : 1.0;
+        const int64_t of_coefficients = begin_of(p.coefficients) + t * p.coefficients.time;
+        const int64_t of_rhs = begin_of(p.rhs) + t * p.rhs.time;
+        const int entries = first || p.coefficients.time ? p.equations * sizes.equation_columns : 0;
+        const int sides = first || p.rhs.time ? p.equations : 0;
+        if (p.coefficients.storage == p.rhs.storage) {
+            take({coefficients, p.coefficients, of_coefficients, entries, Faults::COEFFICIENTS},
+                 {rhs, p.rhs, of_rhs, sides, Faults::RHS});
+        } else {
+            take({coefficients, p.coefficients, of_coefficients, entries, Faults::COEFFICIENTS});
+            take({rhs, p.rhs, of_rhs, sides, Faults::RHS});
         }
         if (t < p.initial_points) {
-            const int64_t offset = system * p.initial_values.system + t * p.initial_values.time;
-            take(initial, p.initial_values, offset, p.states * p.initial_derivatives,
-                 Faults::INITIAL_VALUES);
+            const int64_t offset = begin_of(p.initial_values) + t * p.initial_values.time;
+            take({initial, p.initial_values, offset, p.states * p.initial_derivatives,
+                  Faults::INITIAL_VALUES});
         }
         const int powers = sizes.step_states * sizes.derivatives;
 #pragma unroll 1
@@ -266,6 +267,7 @@ struct Rows {
             }
         }
         team.sync();
+        mean_step = 1;
         if (p.balanced) {
             double sum = 0;
 #pragma unroll 1
@@ -278,10 +280,15 @@ struct Rows {
         equation_weight = equation_factor * equation_factor;
     }
 
+    // Returns the place of the system's first value in an input, or in the tangent of one.
+    __device__ int64_t begin_of(const Input &input) const {
+        return system_start(problem, input, system);
+    }
+
     // Returns s[t] of a state.
     __device__ double step(int t, int state) {
         const Input &steps = problem.steps;
-        const int64_t index = system * steps.system + t * steps.time + int64_t(state) * steps.state;
+        const int64_t index = begin_of(steps) + t * steps.time + int64_t(state) * steps.state;
         const double step = checked(steps, index, Faults::STEPS);
         if (step <= 0) {
             faults.step = min(faults.step, steps.time ? t : 0);
@@ -456,43 +463,63 @@ struct Rows {
     __device__ int unknown(int t, int row) const { return t * sizes.block + row; }
 
   private:
-    // Takes values of an input from `offset` on, after setting the input's bit among the faults if
-    // they are not all finite.
-    __device__ void take(double *target, const Input &input, int64_t offset, int count,
-                         unsigned bit) {
-        switch (input.storage) {
+    // Values of an input from `offset` on, where they go, and the input's bit among the faults.
+    struct Taken {
+        double *target;
+        const Input &input;
+        int64_t offset;
+        int count;
+        unsigned bit;
+    };
+
+    // Takes values of an input, after setting its bit among the faults if they are not all finite.
+    __device__ void take(const Taken &values) { take(values, Taken{values.target, values.input}); }
+    // Does so for two inputs with the same storage.
+    __device__ void take(const Taken &one, const Taken &other) {
+        switch (one.input.storage) {
             case STORAGE_F64:
-                take(target, count, bit, static_cast<const double *>(input.data) + offset);
+                take<double>(one, other);
                 break;
             case STORAGE_F32:
-                take(target, count, bit, static_cast<const float *>(input.data) + offset);
+                take<float>(one, other);
                 break;
             default:
+                take_checked(one);
+                take_checked(other);
+        }
+    }
+    __device__ void take_checked(const Taken &values) {
 #pragma unroll 1
-                for (int i = team.rank; i < count; i += team.size) {
-                    target[i] = checked(input, offset + i, bit);
-                }
+        for (int i = team.rank; i < values.count; i += team.size) {
+            values.target[i] = checked(values.input, values.offset + i, values.bit);
         }
     }
 
     // The same with a known storage: loads wait for each other in groups.
     template <class T>
-    __device__ void take(double *target, int count, unsigned bit, const T *source) {
+    __device__ void take(const Taken &one, const Taken &other) {
         constexpr int TOGETHER = 4;
+        const T *source = static_cast<const T *>(one.input.data) + one.offset;
+        // Its values are numbered after those of the first input.
+        const T *after = static_cast<const T *>(other.input.data) + other.offset - one.count;
+        double *target_after = other.target - one.count;
+        const int count = one.count + other.count;
 #pragma unroll 1
         for (int first = team.rank; first < count; first += TOGETHER * team.size) {
             T values[TOGETHER];
 #pragma unroll
             for (int k = 0; k < TOGETHER; ++k) {
-                const int i = first + k * team.size;
-                values[k] = i < count ? source[i] : T(0);
+                // Beyond the last value it is loaded again: a condition would let the compiler
+                // check and store each value before it loads the next.
+                const int i = min(first + k * team.size, count - 1);
+                values[k] = (i < one.count ? source : after)[i];
             }
 #pragma unroll
             for (int k = 0; k < TOGETHER; ++k) {
                 const int i = first + k * team.size;
                 if (i < count) {
-                    faults.check(values[k], bit);
-                    target[i] = values[k];
+                    faults.check(values[k], i < one.count ? one.bit : other.bit);
+                    (i < one.count ? one.target : target_after)[i] = values[k];
                 }
             }
         }

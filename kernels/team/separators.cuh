@@ -182,15 +182,15 @@ struct Separators {
     // Computes R, and R⁻ᵀ of the right-hand side; the diagonal of M goes to `diagonal`.
     __device__ void factorize(double *diagonal) {
         SeparatorRows rows{layout, records, problem, chunks};
-        banded.start(diagonal);
+        banded.start();
 #pragma unroll 1
         for (int t = 0; t < sizes.blocks; ++t) {
             rows.t = t;
             banded.eliminate(t, rows);
-            banded.store(t, factor, substituted);
+            banded.store(t, rows, factor, substituted, diagonal);
             banded.team.sync();
         }
-        banded.eliminate_border(rows, factor, substituted);
+        banded.eliminate_border(rows, factor, substituted, diagonal);
         banded.team.sync();
     }
 
@@ -203,17 +203,17 @@ struct Separators {
         substitution.start_forward();
 #pragma unroll 1
         for (int t = 0; t < sizes.blocks; ++t) {
-            if (t + 1 < sizes.blocks) {
-                substitution.fetch(factor, t + 1, substituted);
-            }
 #pragma unroll 1
             for (int i = team.rank; i < s; i += team.size) {
                 substitution.x[i] = records[t * values + i] + records[(t + 1) * values + s + i];
             }
-            substitution.arrive(t + 1 >= sizes.blocks);
+            substitution.arrive();
+            if (t + 1 < sizes.blocks) {
+                substitution.fetch(factor, t + 1, substituted);
+            }
             substitution.forward(factor, t, substitution.x, substituted);
-            team.sync();
         }
+        team.sync();
 #pragma unroll 1
         for (int i = team.rank; i < layout.border; i += team.size)
 #pragma unroll 1
@@ -225,9 +225,10 @@ struct Separators {
     }
 
     // Solves R x = R⁻ᵀ rhs, and the same for the probe, as Substitution::backward does; t of
-    // emit(t, i, value, of_probe) is the point.
+    // emit(t, i, value, of_probe, of_other) is the point, and the other vector is that of the
+    // points.
     template <class Emit>
-    __device__ void backward(int probe, Emit emit) const {
+    __device__ void backward(int probe, const double *other, Emit emit) const {
         const Team<KIND> team = banded.team;
         const int s = layout.separator, p = problem.block, before = sizes.blocks * s;
         double *of_probe = solution + layout.unknowns;
@@ -244,19 +245,22 @@ struct Separators {
                 place = t * s + probe - first;
             }
         }
-        substitution.backward(
-            factor, substituted, place, [&](int t, int i, double value, double probed) {
-                solution[t * s + i] = value;
-                if (probe >= 0) {
-                    of_probe[t * s + i] = probed;
-                }
-                if (t == sizes.blocks) {
-                    emit(problem.blocks, i, value, probed);
-                } else {
-                    const int ahead = problem.by_block.quotient(i);
-                    emit(problem.separator(t, chunks) + ahead, i - ahead * p, value, probed);
-                }
-            });
+        substitution.backward(factor, substituted, place, nullptr,
+                              [&](int t, int i, double value, double probed, double) {
+                                  solution[t * s + i] = value;
+                                  if (probe >= 0) {
+                                      of_probe[t * s + i] = probed;
+                                  }
+                                  int point = problem.blocks, row = i;
+                                  if (t < sizes.blocks) {
+                                      const int ahead = problem.by_block.quotient(i);
+                                      point = problem.separator(t, chunks) + ahead;
+                                      row -= ahead * p;
+                                  }
+                                  const double of_other =
+                                      other ? other[int64_t(point) * p + row] : 0.0;
+                                  emit(point, row, value, probed, of_other);
+                              });
     }
 };
 

@@ -220,22 +220,37 @@ struct RefinedSolve {
     const Sizes sizes;  // of the team's chunk or half
     const Team<KIND> team;
     const int64_t system;
-    double *factor;       // of the system
-    double *substituted;  // (unknowns): the right-hand side, then v, then whatever comes
-    double *iterate;      // (unknowns)
+    double *iterates;      // (…, unknowns)
+    const int64_t number;  // of the iterate among them
 
-    __device__ RefinedSolve(const TeamContext<KIND> &context, int64_t system, double *iterate)
+    __device__ RefinedSolve(const TeamContext<KIND> &context, int64_t system, double *iterates,
+                            int64_t number)
         : context(context),
           sizes(context.band()),
           team(context.team),
           system(system),
-          factor(context.plan.factor + system * context.plan.factor_values),
-          substituted(context.plan.substituted + context.index * context.plan.unknowns),
-          iterate(iterate) {}
+          iterates(iterates),
+          number(number) {}
+
+    // Return the factor of the system, and the vectors (unknowns): the iterate; the right-hand
+    // side, then v, then whatever comes; and in the forward solve, where directions are not needed
+    // yet, the diagonal of M. The compiler finds them anew each time, and keeps none while other
+    // work is done.
+    __device__ double *factor() const {
+        return context.plan.factor + hidden(system) * context.plan.factor_values;
+    }
+    __device__ double *iterate() const { return iterates + hidden(number) * context.plan.unknowns; }
+    __device__ double *substituted() const {
+        return context.plan.substituted + hidden(context.index) * context.plan.unknowns;
+    }
+    __device__ double *diagonal() const {
+        return context.plan.direction + hidden(context.index) * context.plan.unknowns;
+    }
 
     // Sets the right-hand side to given(unknown), the slack being unknown N·P.
     template <class Given>
     __device__ void set(Given given) const {
+        double *substituted = this->substituted();
         const int p = sizes.block, number = context.part_number;
         if (context.has_part()) {
             const int64_t end = int64_t(context.first_point(number + 1)) * p;
@@ -253,12 +268,13 @@ struct RefinedSolve {
     template <class Given>
     __device__ void set_residual(bool data, Given given) const {
         using Of = Residual<TeamContext<KIND>::PART>;
+        double *substituted = this->substituted();
         const ResidualLayout &layout = context.plan.layout.residual;
         char *memory = context.part_memory();
         Of residual(context.rows_of_part(memory, layout.rows), memory, layout);
         const int p = sizes.block, number = context.part_number;
         if (context.has_part()) {
-            residual.visit(system, iterate, data, context.first_point(number),
+            residual.visit(system, iterate(), data, context.first_point(number),
                            context.first_point(number + 1), [&](int t, int i, double value) {
                                const int64_t unknown = int64_t(t) * p + i;
                                substituted[unknown] = given(unknown) + value;
@@ -269,6 +285,7 @@ struct RefinedSolve {
 
     // Solves Rᵀ v = rhs.
     __device__ void forward() const {
+        double *factor = this->factor(), *substituted = this->substituted();
         const int p = sizes.block;
         const Substitution<KIND> substitution = this->substitution();
         substitution.fetch(factor, sizes.first, substituted);
@@ -276,6 +293,7 @@ struct RefinedSolve {
             substitution.fetch_border(factor);
         }
         substitution.start_forward();
+        substitution.arrive();
 #pragma unroll 1
         for (int t = sizes.first; t != sizes.end; t += sizes.ahead) {
             const bool last = t + sizes.ahead == sizes.end;
@@ -290,11 +308,11 @@ struct RefinedSolve {
                 for (int i = team.rank; i < p; i += team.size) {
                     substitution.taken[i] += (substitution.taken + to_other)[i];
                 }
+                team.sync();
             }
-            substitution.arrive(last);
             substitution.forward(factor, t, substitution.rhs(substituted, t), substituted);
-            // The team waits before the next block row takes the place of this one.
-            team.sync();
+            // The team waits before another block row takes the place of this one.
+            substitution.arrive();
         }
         if constexpr (KIND == TWISTED) {
             if (sizes.ahead < 0) {
@@ -307,22 +325,51 @@ struct RefinedSolve {
 
     // Solves R x = v, once v is there, by Substitution::backward, or by the same chunk by chunk.
     template <class Emit>
-    __device__ void backward(int probe, Emit emit) const {
+    __device__ void backward(int probe, const double *other, Emit emit) const {
+        const double *factor = this->factor(), *substituted = this->substituted();
         const Substitution<KIND> substitution = this->substitution();
         if constexpr (KIND == CHUNK) {
             if (context.leads()) {
-                of_separators([&](Separators<KIND> &system) { system.backward(probe, emit); });
+                of_separators(
+                    [&](Separators<KIND> &system) { system.backward(probe, other, emit); });
             }
             context.sync();
             const RecordLayout layout(context.sizes, context.plan.chunks);
             const double *solution =
                 workspace() + context.plan.chunks * layout.values + layout.unknowns;
             substitution.backward_chunk(factor, substituted, solution, layout.unknowns,
-                                        context.chunk, probe, emit);
+                                        context.chunk, probe, other, emit);
         } else if constexpr (KIND == TWISTED) {
-            substitution.backward_half(factor, substituted, probe, context.to_other_half(), emit);
+            substitution.backward_half(factor, substituted, probe, other, context.to_other_half(),
+                                       emit);
         } else {
-            substitution.backward(factor, substituted, probe, emit);
+            substitution.backward(factor, substituted, probe, other, emit);
+        }
+    }
+
+    // Solves M x = rhs for rhs = given(unknown) with as many steps of refinement as the problem
+    // has; x is the iterate, whose values put(unknown, value) takes once they are final.
+    template <class Given, class Put>
+    __device__ void refined(Given given, Put put) const {
+        const int refinement = context.plan.problem.refinement;
+        double *iterate = this->iterate();
+#pragma unroll 1
+        for (int step = 0; step <= refinement; ++step) {
+            context.sync();
+            if (step == 0) {
+                set(given);
+            } else {
+                set_residual(false, given);
+            }
+            forward();
+            const double *other = step == 0 ? nullptr : iterate;
+            backward(-1, other, [&](int t, int i, double value, double, double before) {
+                const int64_t unknown = int64_t(t) * sizes.block + i;
+                iterate[unknown] = before + value;
+                if (step == refinement) {
+                    put(unknown, before + value);
+                }
+            });
         }
     }
 
@@ -330,7 +377,7 @@ struct RefinedSolve {
     template <class Work>
     __device__ void of_separators(Work work) const {
         const RecordLayout layout(context.sizes, context.plan.chunks);
-        double *after = factor + int64_t(sizes.blocks) * context.places.block_values(sizes.block);
+        double *after = factor() + int64_t(sizes.blocks) * context.places.block_values(sizes.block);
         Separators<KIND> system(context.sizes, context.plan.chunks, layout, team, context.memory,
                                 context.plan.layout.separators, after, workspace());
         work(system);
@@ -346,12 +393,17 @@ struct RefinedSolve {
     }
 
   private:
+    __device__ static int64_t hidden(int64_t number) {
+        asm volatile("" : "+l"(number));
+        return number;
+    }
     __device__ Substitution<KIND> substitution() const {
         return {sizes, context.places, team, context.hidden(0), context.plan.layout.band};
     }
 
     // Computes what comes after the blocks: the separators and the border.
     __device__ void complete_forward(const Substitution<KIND> &substitution) const {
+        double *substituted = this->substituted();
         const int p = sizes.block, c = sizes.border, s = sizes.spikes;
         // A separator gets the rest of its right-hand side.
         const double *after = substituted + int64_t(sizes.end) * p;
@@ -392,7 +444,7 @@ struct RefinedSolve {
             const double sum = context.sum(defects);
             if (team.rank == 0 && context.leads()) {
                 const int64_t unknown = int64_t(sizes.points) * sizes.block;
-                substituted[unknown] = given(unknown) + sum;
+                substituted()[unknown] = given(unknown) + sum;
             }
         }
         context.sync();

@@ -6,7 +6,7 @@
 
 #include "team/rows.cuh"
 
-// Most rows of a strip.
+// Most rows of a strip of a team within a warp.
 constexpr int MOST_ROWS = 4;
 
 // Places of a row.
@@ -32,8 +32,7 @@ struct Places {
     __device__ int block_values(int block) const { return (block * kept + 1) / 2 * 2; }
 };
 
-// A strip: its group's first row, or its own, where it is in no group; its own; and its number of
-// rows.
+// A strip: its group's first row, its own, and its number of rows.
 struct Strip {
     int first, row, count;
 };
@@ -55,17 +54,6 @@ struct Strips {
         const int group = number / of_group(q), first = group * q;
         const int row = first + (number - group * of_group(q)) * MOST;
         return {first, row, min(MOST, first + q - row)};
-    }
-};
-
-// The same where strips do not care for groups, and the last has the rows that are left.
-struct EvenStrips {
-    static constexpr int ROWS = MOST_ROWS;
-    static constexpr bool RAGGED = false;
-    __device__ static int count(const Sizes &sizes) { return (sizes.block + ROWS - 1) / ROWS; }
-    __device__ static Strip get(const Sizes &sizes, int number) {
-        const int row = number * ROWS;
-        return {row, row, min(ROWS, sizes.block - row)};
     }
 };
 
@@ -96,14 +84,17 @@ __device__ inline void add_products(double (&sum)[ROWS], const double *left, int
     }
 }
 
-// Where the operands of a lane lie in the rows of a matrix: at a place, from some row on. Before
-// that they are zeros, as outermost columns are before the group that has them.
+// The operands of a lane: those in `count` rows of a matrix from `from` on, at a place of the rows.
+// Before and after, they are zeros, as outermost columns are before the group that has them.
 struct Operand {
     int place, from;
+    unsigned count;
 
-    // Returns the operand in row m ≥ 0, or zero for row −1.
-    __device__ double get(const double *row, int m) const { return m >= from ? row[place] : 0.0; }
-    __device__ static Operand nowhere() { return {0, INT_MAX}; }
+    // Returns the operand in row m of a matrix.
+    __device__ double get(const double *row, int m) const {
+        return unsigned(m - from) < count ? row[place] : 0.0;
+    }
+    __device__ static Operand nowhere() { return {0, 0, 0}; }
 };
 
 // A tile of 8 × 8 sums Σ_m left(m, i) right(m, j), which a warp has the FP64 tensor cores compute,
@@ -117,6 +108,23 @@ struct Tile {
         asm("mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {%0, %1}, {%2}, {%3}, {%0, %1};"
             : "+d"(sums[0]), "+d"(sums[1])
             : "d"(left), "d"(right));
+    }
+
+    // Adds the terms of the rows first ≤ m < end of two matrices, from their rows 0 on, whose rows
+    // are `left_pitch` and `right_pitch` apart.
+    __device__ void add(const double *left, int left_pitch, const Operand &of_left,
+                        const double *right, int right_pitch, const Operand &of_right, int first,
+                        int end) {
+        int m = first + threadIdx.x % TERMS;
+        left += m * left_pitch;
+        right += m * right_pitch;
+#pragma unroll 2
+        for (; first < end; first += TERMS) {
+            add(of_left.get(left, m), of_right.get(right, m));
+            m += TERMS;
+            left += TERMS * left_pitch;
+            right += TERMS * right_pitch;
+        }
     }
 };
 

@@ -22,6 +22,7 @@ struct Substitution {
     double *rows;    // (2, block values): block rows of R, in the memory of the window
     double *corner;  // (c, c+1): the border's triangle of R
     double *given;   // (2, P): the same blocks of the right-hand side, or of v going backward
+    double *beside;  // (2, P): the same blocks of another vector, going backward
     double *x;       // (2, P): what is left of the right-hand sides going backward
     double *solved;  // (2, w+1, P): the last blocks of the solutions, block t in slot t mod (w+1)
     double *border;  // (2, c): of the solutions, or what is left of the right-hand side
@@ -35,6 +36,7 @@ struct Substitution {
           rows(array(memory, layout.window)),
           corner(array(memory, layout.corner)),
           given(array(memory, layout.given)),
+          beside(array(memory, layout.beside)),
           x(array(memory, layout.x)),
           solved(array(memory, layout.solved)),
           border(array(memory, layout.border)),
@@ -65,8 +67,10 @@ struct Substitution {
                               : given + (t & 1) * sizes.block;
     }
 
-    // Begins to load block row t of R and what rhs() returns.
-    __device__ void fetch(const double *factor, int t, const double *substituted) const {
+    // Begins to load block row t of R, what rhs() returns, and block t of another vector, if there
+    // is one: its values are for the threads that load them.
+    __device__ void fetch(const double *factor, int t, const double *substituted,
+                          const double *other = nullptr) const {
         if constexpr (KIND != GLOBAL) {
             constexpr int together = 2;
             const int p = sizes.block, values = places.block_values(p);
@@ -78,20 +82,28 @@ struct Substitution {
             }
 #pragma unroll 1
             for (int i = team.rank; i < p; i += team.size) {
-                __pipeline_memcpy_async(given + (t & 1) * p + i, substituted + int64_t(t) * p + i,
-                                        8);
+                const int place = (t & 1) * p + i;
+                const int64_t unknown = int64_t(t) * p + i;
+                __pipeline_memcpy_async(given + place, substituted + unknown, 8);
+                if (other) {
+                    __pipeline_memcpy_async(beside + place, other + unknown, 8);
+                }
             }
             __pipeline_commit();
         }
     }
-
-    // Waits for the block row fetched before the last, or for all.
-    __device__ void arrive(bool all) const {
-        if (all) {
-            __pipeline_wait_prior(0);
-        } else {
-            __pipeline_wait_prior(1);
+    // Returns value i of block t of the other vector, or zero.
+    __device__ double of_other(const double *other, int t, int i) const {
+        if (!other) {
+            return 0;
         }
+        return KIND == GLOBAL ? other[int64_t(t) * sizes.block + i]
+                              : beside[(t & 1) * sizes.block + i];
+    }
+
+    // Waits for the team and what it has fetched.
+    __device__ void arrive() const {
+        __pipeline_wait_prior(0);
         team.sync();
     }
 
@@ -127,8 +139,8 @@ struct Substitution {
         double *v = solution(0, t);
         sums<1>(
             p,
-            [&](int i, double (&sum)[1]) {
-                terms(0, i + 1, [&](int k) {
+            [&](int i, int, int top, double (&sum)[1]) {
+                terms(0, i + 1, 0, top + 1, [&](int k) {
                     sum[0] = fma(a[k * pitch + q + i], rhs[k] - taken[k], sum[0]);
                 });
             },
@@ -142,11 +154,12 @@ struct Substitution {
         // border.
         sums<1>(
             w * p + sizes.border,
-            [&](int column, double (&sum)[1]) {
+            [&](int column, int least, int top, double (&sum)[1]) {
                 const int first = column < p ? sizes.by_derivatives.multiple(column) : 0;
-                const int place = column < p ? column : q + p + column - p;
-                const double *entries = a + place;
-                terms(first, p, [&](int m) { sum[0] = fma(entries[m * pitch], v[m], sum[0]); });
+                const int low = top < p ? sizes.by_derivatives.multiple(least) : 0;
+                const double *entries = a + (column < p ? column : q + column);
+                terms(first, p, low, p,
+                      [&](int m) { sum[0] = fma(entries[m * pitch], v[m], sum[0]); });
             },
             [&](int column, const double (&sum)[1]) {
                 if (column < p) {
@@ -180,48 +193,49 @@ struct Substitution {
     }
 
     // Solves R x = v for v of `substituted`, from the last block to the first. With a probe, it
-    // solves R x = e_probe at the same time. emit(t, i, value, of_probe) gets the solutions, the
-    // border as block n, without a probe zero for the second.
+    // solves R x = e_probe at the same time. emit(t, i, value, of_probe, of_other) gets the
+    // solutions, the border as block n, without a probe zero for the second, and what another
+    // vector has there, or zero.
     template <class Emit>
     __device__ void backward(const double *factor, const double *substituted, int probe,
-                             Emit emit) const {
-        fetch(factor, sizes.end - 1, substituted);
+                             const double *other, Emit emit) const {
+        fetch(factor, sizes.end - 1, substituted, other);
 #pragma unroll 1
         for (int i = team.rank; i < 2 * (sizes.bandwidth + 1) * sizes.block; i += team.size) {
             solved[i] = 0;
         }
-        backward_border(substituted, probe, emit);
-        backward_blocks(factor, substituted, probe, emit, [](int) {});
+        backward_border(substituted, probe, other, emit);
+        backward_blocks(factor, substituted, probe, other, emit, [](int) {});
     }
 
-    // Solves R x = v within a half of the system. The first half solves the middle, which it passes
-    // to the second, `to_other` values away.
+    // Solves R x = v within a half of the system, from the block on that it eliminated last: in the
+    // first half the middle, whose solution it passes to the second, `to_other` values away.
     template <class Emit>
     __device__ void backward_half(const double *factor, const double *substituted, int probe,
-                                  int64_t to_other, Emit emit) const {
-        const int middle = sizes.end - sizes.ahead;
-        fetch(factor, middle, substituted);
-        if (sizes.ahead < 0) {
-            __syncthreads();
-            backward_blocks(factor, substituted, probe, emit, [](int) {});
-            return;
-        }
-        // No solution comes before the middle.
+                                  const double *other, int64_t to_other, Emit emit) const {
+        const int last = sizes.end - sizes.ahead;
+        fetch(factor, last, substituted, other);
+        const bool leads = sizes.ahead > 0;
+        if (leads) {
+            // No solution comes before the middle.
 #pragma unroll 1
-        for (int i = team.rank; i < 2 * (sizes.bandwidth + 1) * sizes.block; i += team.size) {
-            solved[i] = 0;
+            for (int i = team.rank; i < 2 * (sizes.bandwidth + 1) * sizes.block; i += team.size) {
+                solved[i] = 0;
+            }
+        } else {
+            __syncthreads();
         }
         backward_blocks(
-            factor, substituted, probe,
-            [&](int t, int i, double value, double probed) {
-                emit(t, i, value, probed);
-                if (t == middle) {
+            factor, substituted, probe, other,
+            [&](int t, int i, double value, double probed, double of_other) {
+                emit(t, i, value, probed, of_other);
+                if (leads && t == last) {
                     (solution(0, t) + to_other)[i] = value;
                     (solution(1, t) + to_other)[i] = probed;
                 }
             },
             [&](int t) {
-                if (t == middle) {
+                if (leads && t == last) {
                     __syncthreads();
                 }
             });
@@ -233,10 +247,10 @@ struct Substitution {
     template <class Emit>
     __device__ void backward_chunk(const double *factor, const double *substituted,
                                    const double *solution, int unknowns, int chunk, int probe,
-                                   Emit emit) const {
+                                   const double *other, Emit emit) const {
         const int s = sizes.spikes, p = sizes.block, vectors = probe < 0 ? 1 : 2;
         const int of_border = unknowns - (sizes.border - s);
-        fetch(factor, sizes.end - 1, substituted);
+        fetch(factor, sizes.end - 1, substituted, other);
 #pragma unroll 1
         for (int vector = 0; vector < vectors; ++vector, solution += unknowns) {
 #pragma unroll 1
@@ -251,35 +265,42 @@ struct Substitution {
                 border[vector * sizes.border + s + i] = solution[of_border + i];
             }
         }
-        backward_blocks(factor, substituted, probe, emit, [](int) {});
+        backward_blocks(factor, substituted, probe, other, emit, [](int) {});
     }
 
   private:
     // The most of it. Teams within a warp have no more threads than sums.
     static constexpr int MOST_SHIFT = PART_OF<KIND> != KIND ? 3 : 0;
 
-    // Calls term(k) for the thread's share of the terms `from` ≤ k < `end` of its sum.
+    // Calls term(k) for the thread's share of the terms `from` ≤ k < `end` of its sum; all terms of
+    // the sums of its warp are in low ≤ k < high. So all lanes are at the same term at the same
+    // time.
     template <class Term>
-    __device__ void terms(int from, int end, Term term) const {
+    __device__ void terms(int from, int end, int low, int high, Term term) const {
+        constexpr int TOGETHER = 4;
         const int parts = 1 << shift;
-        int k = from + (team.rank & (parts - 1));
-        const int count = (end - k + parts - 1) >> shift;
-#pragma unroll 4
-        for (int m = 0; m < count; ++m, k += parts) {
-            term(k);
-        }
+#pragma unroll 1
+        for (int k = (low & -parts) + (team.rank & (parts - 1)); k < high; k += TOGETHER * parts)
+#pragma unroll
+            for (int m = 0; m < TOGETHER; ++m) {
+                if (k + m * parts >= from && k + m * parts < end) {
+                    term(k + m * parts);
+                }
+            }
     }
 
-    // Computes `count` sums: add(i, sum) adds the terms of sum i, and put(i, sum) takes the whole.
+    // Computes `count` sums: add(i, least, top, sum) adds the terms of sum i, where the warp has
+    // the sums from number `least` to `top`, and put(i, sum) takes the whole.
     template <int VECTORS, class Add, class Put>
     __device__ void sums(int count, Add add, Put put) const {
         const bool puts = (team.rank & ((1 << shift) - 1)) == 0;
 #pragma unroll 1
         for (int first = 0; first < count; first += team.size >> shift) {
             const int i = first + (team.rank >> shift);
+            const int least = first + ((team.rank & -32) >> shift);
             double sum[VECTORS] = {};
             if (i < count) {
-                add(i, sum);
+                add(i, least, min(least + (32 >> shift), count) - 1, sum);
             }
 #pragma unroll 1
             for (int other = 1; MOST_SHIFT > 0 && other < 1 << shift; other *= 2) {
@@ -294,32 +315,36 @@ struct Substitution {
         }
     }
 
-    // Calls after(t) once a block is complete.
+    // Goes through the blocks, of which the first is being fetched. Calls after(t) once a block is
+    // complete.
     template <class Emit, class After>
     __device__ void backward_blocks(const double *factor, const double *substituted, int probe,
-                                    Emit emit, After after) const {
+                                    const double *other, Emit emit, After after) const {
         const int p = sizes.block, after_all = sizes.first - sizes.ahead;
+        arrive();
 #pragma unroll 1
         for (int t = sizes.end - sizes.ahead; t != after_all; t -= sizes.ahead) {
             if (t != sizes.first) {
-                fetch(factor, t - sizes.ahead, substituted);
+                fetch(factor, t - sizes.ahead, substituted, other);
             }
-            arrive(t == sizes.first);
             if (probe < 0) {
                 backward_block<1>(factor, t, substituted, probe);
             } else {
                 backward_block<2>(factor, t, substituted, probe);
             }
+            arrive();
 #pragma unroll 1
             for (int i = team.rank; i < p; i += team.size) {
-                emit(t, i, solution(0, t)[i], probe < 0 ? 0.0 : solution(1, t)[i]);
+                emit(t, i, solution(0, t)[i], probe < 0 ? 0.0 : solution(1, t)[i],
+                     of_other(other, t, i));
             }
             after(t);
         }
     }
 
     template <class Emit>
-    __device__ void backward_border(const double *substituted, int probe, Emit &emit) const {
+    __device__ void backward_border(const double *substituted, int probe, const double *other,
+                                    Emit &emit) const {
         const int c = sizes.border, before = sizes.blocks * sizes.block,
                   vectors = probe < 0 ? 1 : 2;
 #pragma unroll 1
@@ -348,11 +373,12 @@ struct Substitution {
         }
 #pragma unroll 1
         for (int i = team.rank; i < c; i += team.size) {
-            emit(sizes.blocks, i, border[i], border[c + i]);
+            emit(sizes.blocks, i, border[i], border[c + i], other ? other[before + i] : 0.0);
         }
     }
 
-    // Solves block t of R x = v, and, for two vectors, of the probe's system.
+    // Solves block t of R x = v, and, for two vectors, of the probe's system; the team waits after
+    // it.
     template <int VECTORS>
     __device__ void backward_block(const double *factor, int t, const double *substituted,
                                    int probe) const {
@@ -370,14 +396,16 @@ struct Substitution {
         };
         sums<VECTORS>(
             p,
-            [&](int i, double (&sum)[VECTORS]) {
+            [&](int i, int, int top, double (&sum)[VECTORS]) {
                 const double *row = a + i * pitch, *outermost = solution(0, t + w);
-                terms(0, sizes.by_derivatives.multiple(i) + q,
+                terms(0, sizes.by_derivatives.multiple(i) + q, 0,
+                      sizes.by_derivatives.multiple(top) + q,
                       [&](int k) { take(sum, row[k], outermost + k, to_probe); });
                 const double *next = solution(0, t + 1);
-                terms(0, w == 2 ? p : 0,
+                const int more = w == 2 ? p : 0;
+                terms(0, more, 0, more,
                       [&](int k) { take(sum, row[q + p + k], next + k, to_probe); });
-                terms(0, c, [&](int k) { take(sum, row[places.border + k], border + k, c); });
+                terms(0, c, 0, c, [&](int k) { take(sum, row[places.border + k], border + k, c); });
             },
             [&](int i, const double (&sum)[VECTORS]) {
                 x[i] = v[i] - sum[0];
@@ -388,9 +416,9 @@ struct Substitution {
         team.sync();
         sums<VECTORS>(
             p,
-            [&](int i, double (&sum)[VECTORS]) {
+            [&](int i, int least, int, double (&sum)[VECTORS]) {
                 const double *row = a + i * pitch + q;
-                terms(i, p, [&](int k) { take(sum, row[k], x + k, p); });
+                terms(i, p, least, p, [&](int k) { take(sum, row[k], x + k, p); });
             },
             [&](int i, const double (&sum)[VECTORS]) {
 #pragma unroll
@@ -398,7 +426,6 @@ struct Substitution {
                     solution(vector, t)[i] = sum[vector];
                 }
             });
-        team.sync();
     }
 };
 

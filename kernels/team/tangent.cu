@@ -46,10 +46,8 @@ __device__ void team_tangent(const TeamPlan &plan, const TeamTangent &tangents) 
             }
             continue;
         }
-        double *direction = plan.direction + context.index * plan.unknowns;
         double *rhs = plan.tangent_rhs + context.index * plan.unknowns;
-        const RefinedSolve<KIND> solve(context, system, direction);
-        const int refinement = plan.problem.refinement;
+        const RefinedSolve<KIND> solve(context, system, plan.direction, context.index);
         double *x = array(context.memory, plan.layout.band.x);
         double slack = 0;
         if (tangents.q) {
@@ -78,26 +76,7 @@ __device__ void team_tangent(const TeamPlan &plan, const TeamTangent &tangents) 
             slack = context.sum(tangent.slack);
         }
         auto right = [&](int64_t unknown) { return unknown == values ? slack : rhs[unknown]; };
-#pragma unroll 1
-        for (int step = 0; step <= refinement; ++step) {
-            context.sync();
-            if (step == 0) {
-                solve.set(right);
-            } else {
-                solve.set_residual(false, right);
-            }
-            solve.forward();
-            solve.backward(-1, [&](int t, int i, double value, double) {
-                const int64_t unknown = int64_t(t) * p + i;
-                if (step > 0) {
-                    value += direction[unknown];
-                }
-                direction[unknown] = value;
-                if (step == refinement) {
-                    put(unknown, value);
-                }
-            });
-        }
+        solve.refined(right, put);
     }
 }
 

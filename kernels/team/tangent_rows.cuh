@@ -53,7 +53,7 @@ struct Tangent {
         if (!tangent.data) {
             return 0;
         }
-        const int64_t offset = rows.system * tangent.system + t * tangent.time;
+        const int64_t offset = rows.begin_of(tangent) + t * tangent.time;
         return read(tangent.data, tangent.storage, offset + index);
     }
     __device__ double step(int t, int state) const {

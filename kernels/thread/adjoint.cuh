@@ -124,7 +124,7 @@ class GradientSweep {
     }
 
     // Takes what the last backward substitution adds to g_t.
-    __device__ void visit(int t, const double (&x)[P]) {
+    __device__ __forceinline__ void visit(int t, const double (&x)[P]) {
         const double before = d_mean;
         if (tile.scaled_before(t)) {
             d_mean = 0;
@@ -203,8 +203,8 @@ class GradientSweep {
 
     __device__ double kept(double gradient) const { return live ? gradient : 0.0; }
 
-    __device__ void equations(int t, const double (&z)[P], const double (&g)[P],
-                              const Scale<Q> &scale) {
+    __device__ __forceinline__ void equations(int t, const double (&z)[P], const double (&g)[P],
+                                              const Scale<Q> &scale) {
         const int width = problem.equation_derivatives;
         const int place = tile.place(t);
         const double factor = problem.weight_equation * scale.equation(problem);
@@ -297,7 +297,9 @@ __device__ void substitute_gradients(const ThreadAdjoint &p) {
     const AnyTile tile(p.common);
     const bool live = tile.holds(tile.lane) && p.status[tile.system(tile.lane)].kind == STATUS_OK;
     GradientSweep<K, Q, AnyTile> gradients(p, tile, live);
-    const auto visit = [&](int t, const double (&x)[P]) { gradients.visit(t, x); };
+    // What is not inlined would have the sweep in memory.
+    const auto visit = [&](int t, const double (&x)[P])
+                           __attribute__((always_inline)) { gradients.visit(t, x); };
     substitute_back<K, Q>(tile, visit);
     gradients.finish();
 }

@@ -46,15 +46,16 @@ __device__ void substitute_residual(const ThreadProblem &common, double *of_iter
     constexpr int P = K * Q;
     const Problem &problem = common.problem;
     const AnyTile tile(common);
-    const Workspace iterate(tile, of_iterate, P);
-    const Workspace given(tile, common.given, P);
+    const auto blocks = [&](double *data) {
+        return Workspace(here<AMPLE<P, AnyTile>>(tile), data, P);
+    };
 
     tile.barrier();
     Inputs<K, Q, false, AnyTile> inputs(tile);
     ForwardSubstitution<K, Q, AnyTile> substitution(tile);
     double length[K];
     double x[P], y[P], residual[P];
-    iterate.load(0, 0, y);
+    blocks(of_iterate).load(0, 0, y);
 #pragma unroll
     for (int i = 0; i < P; ++i) {
         residual[i] = 0;
@@ -70,7 +71,7 @@ __device__ void substitute_residual(const ThreadProblem &common, double *of_iter
                 x[i] = y[i];
             }
             if (!last && !tile.meets(t)) {
-                load_following(tile, iterate, t, y);
+                load_following(tile, blocks(of_iterate), t, y);
             }
         }
         const Scale<Q> scale = inputs.lengths(t, length);
@@ -96,7 +97,7 @@ __device__ void substitute_residual(const ThreadProblem &common, double *of_iter
         }
         if (!DATA) {
             double b[P];
-            given.load(t, 0, b);
+            blocks(common.given).load(t, 0, b);
 #pragma unroll
             for (int i = 0; i < P; ++i) {
                 residual[i] += b[i];

@@ -14,34 +14,32 @@ namespace thread {
 template <bool BACK, typename AnyTile, bool AHEAD>
 class Values {
   public:
-    // `time` is the distance between points: 0 if there is no time axis.
-    __device__ Values(const AnyTile &tile, const Input &input, int time, const ThreadRing &ring)
-        : array(tile, ring, input.data, input.storage, input.system, time),
-          time(time),
-          stream(array) {}
+    // `each` is how many values a point has: 0 if there is no time axis.
+    __device__ Values(const AnyTile &tile, const Input &input, int each, const ThreadRing &ring)
+        : array(tile, ring, input, each), each(each), stream(array) {}
 
     // Makes `count` values of point t from `first` on readable. Where these are the first that are
     // used of the point (`opens`) and all of the points before have been, begins to fetch the
     // others and those of the point that comes next.
     __device__ void require(int t, int first, int count, bool opens = false) {
         if (!array.shared()) {
-            stream.require(time * t + first, count, time * t, time, opens);
+            stream.require(each * t + first, count, each * t, each, opens);
         }
     }
 
     // Returns value i of point t.
     __device__ double get(int t, int i) {
-        return array.shared() ? direct(time * t + i) : stream.get(time * t + i);
+        return array.shared() ? direct(t, i) : stream.get(each * t + i);
     }
 
     // Returns K times `width` values of point t from `first` on, each followed by Q − width zeros.
     template <int K, int Q>
     __device__ void get_row(int t, int first, int width, double (&row)[K * Q]) {
-        const int start = time * t + first;
+        const int start = each * t + first;
         if (array.shared()) {
 #pragma unroll
             for (int i = 0; i < K * Q; ++i) {
-                row[i] = i % Q < width ? direct(start + i / Q * width + i % Q) : 0.0;
+                row[i] = i % Q < width ? direct(t, first + i / Q * width + i % Q) : 0.0;
             }
         } else if (array.wide()) {
             get_staged<K, Q, double>(start, width, row);
@@ -52,7 +50,7 @@ class Values {
 
     // Clears the sums over time.
     __device__ void begin_gradient() {
-        if (time == 0) {
+        if (each == 0) {
             for (int v = 0; v < array.ring.values; ++v) {
                 sum(v) = 0;
             }
@@ -61,17 +59,17 @@ class Values {
 
     // Sets the gradient of value i of point t; a value without a time axis gets the sum over time.
     __device__ void put(int t, int i, double gradient) {
-        if (time == 0) {
+        if (each == 0) {
             sum(i) += gradient;
         } else {
-            stream.put(time * t + i, gradient);
+            stream.put(each * t + i, gradient);
         }
     }
 
     // Does the same for values in the order of get_row.
     template <int K, int Q>
     __device__ void put_row(int t, int first, int width, const double (&gradients)[K * Q]) {
-        if (time == 0) {
+        if (each == 0) {
 #pragma unroll
             for (int i = 0; i < K * Q; ++i) {
                 if (i % Q < width) {
@@ -79,17 +77,17 @@ class Values {
                 }
             }
         } else if (array.wide()) {
-            put_staged<K, Q, double>(time * t + first, width, gradients);
+            put_staged<K, Q, double>(each * t + first, width, gradients);
         } else {
-            put_staged<K, Q, float>(time * t + first, width, gradients);
+            put_staged<K, Q, float>(each * t + first, width, gradients);
         }
     }
 
     // Writes gradients, if they are wanted; `count` of point t from `first` on are complete, and
     // all before them.
     __device__ void release(const Output &output, int t, int first, int count) {
-        if (time != 0 && output.data != nullptr) {
-            const int v = time * t + first;
+        if (each != 0 && output.data != nullptr) {
+            const int v = each * t + first;
             if (array.shared()) {
                 stream.release_sums(output, partial(output), v, count);
             } else {
@@ -104,11 +102,11 @@ class Values {
             return;
         }
         if constexpr (AnyTile::CHUNKED) {
-            if (time == 0) {
+            if (each == 0) {
                 write_sums(output);
                 return;
             }
-        } else if (time == 0) {
+        } else if (each == 0) {
             array.tile.barrier();
             if (array.tile.backward) {
                 return;
@@ -126,7 +124,7 @@ class Values {
 
   private:
     const Array<AnyTile> array;
-    const int time;
+    const int each;
     Stream<BACK, AnyTile, AHEAD> stream;
 
     template <int K, int Q, typename Slot>
@@ -147,10 +145,9 @@ class Values {
         }
     }
 
-    // Returns value v of an array of which all lanes read the same values.
-    __device__ double direct(int v) const {
-        const AnyTile &tile = array.tile;
-        return read(array.data, array.storage, tile.common_start(array.between, time) + v);
+    // Returns value i of point t of an array of which all lanes read the same values.
+    __device__ double direct(int t, int i) const {
+        return read(array.data, array.storage, array.place(t, i));
     }
 
     __device__ double &sum(int v) {
@@ -159,7 +156,7 @@ class Values {
     }
     // Returns where this tile's partial sums begin, or those of its points.
     __device__ int64_t partial(const Output &output) const {
-        return array.tile.group() * output.system + array.tile.start(0, time);
+        return array.tile.group() * output.system + array.tile.start(0, each);
     }
 
     // Adds up the sums over time of a span's chunks, in order; the span's lanes share the values
@@ -225,12 +222,11 @@ class Inputs {
 
     __device__ explicit Inputs(const AnyTile &tile)
         : coefficients(tile, tile.common.problem.coefficients,
-                       int(tile.common.problem.coefficients.time), tile.common.coefficients),
-          rhs(tile, tile.common.problem.rhs, int(tile.common.problem.rhs.time), tile.common.rhs),
+                       tile.common.problem.coefficients.each, tile.common.coefficients),
+          rhs(tile, tile.common.problem.rhs, tile.common.problem.rhs.each, tile.common.rhs),
           initial_values(tile, tile.common.problem.initial_values,
                          K * tile.common.problem.initial_derivatives, tile.common.initial_values),
-          steps(tile, tile.common.problem.steps, int(tile.common.problem.steps.time),
-                tile.common.steps),
+          steps(tile, tile.common.problem.steps, tile.common.problem.steps.each, tile.common.steps),
           tile(tile),
           problem(tile.common.problem) {}
 

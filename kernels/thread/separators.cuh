@@ -158,7 +158,6 @@ class Separators {
     __device__ explicit Separators(const AnyTile &tile)
         : tile(tile),
           reduction(tile),
-          mine(reduction.at(0)),
           spikes(tile, tile.common.chunks.spikes, P * P),
           scratch{memory_of(tile) + tile.common.chunks.scratch + tile.lane} {}
 
@@ -220,7 +219,7 @@ class Separators {
             }
         }
         if (tile.has_next()) {
-            mine.store(0, S::NEXT_DIAGONAL, matrix.row.upper_values);
+            reduction.mine().store(0, S::NEXT_DIAGONAL, matrix.row.upper_values);
 #pragma unroll
             for (int i = 0; i < P; ++i) {
                 value(S::NEXT_WHOLE + i) =
@@ -279,7 +278,7 @@ class Separators {
         } else {
             reduction.solve();
         }
-        load_results(S::SOLUTION, LEFT, next);
+        load_result(S::SOLUTION, LEFT, next);
     }
     // Returns the result of this chunk's separator.
     __device__ void result(double (&x)[P]) const { load(LEFT, x); }
@@ -297,7 +296,7 @@ class Separators {
             x[i] = double(tile.has_separator() && tile.point(0) * P + i == weakest_unknown);
         }
         squares += reduction.probe(x);
-        load_results(S::PROBE, PROBE, next);
+        load_result(S::PROBE, PROBE, next);
     }
     __device__ void probe_result(double (&x)[P]) const { load(PROBE, x); }
     __device__ void subtract_probe(int t, double (&x)[P], double &squares) const {
@@ -306,15 +305,16 @@ class Separators {
 
     // Returns the result of the next chunk's separator, after `solve`.
     __device__ void next_result(double (&next)[P]) const {
-        reduction.at(1).load(0, S::SOLUTION, next);
+        reduction.result(1, S::SOLUTION, LEFT, next);
     }
 
   private:
     // Places of a lane in shared memory: right-hand side, then result, of the separator; the
     // probe's; the spike of the point that comes next, before R⁻ᵀ; the separator's diagonal block.
-    // Kernels of gradients have the first place only.
-    static constexpr int LEFT = 0;
-    static constexpr int PROBE = P;
+    // The reduction uses them too; kernels of gradients have 3P places, for LEFT and for it.
+    using R = Reduction<K, Q, AnyTile>;
+    static constexpr int LEFT = R::SOLUTION;
+    static constexpr int PROBE = R::PROBE;
     static constexpr int SPIKE = 2 * P;
     static constexpr int DIAGONAL = SPIKE + P * P;
     // For so many values, registers suffice to unroll the loops over the columns of a spike.
@@ -322,11 +322,10 @@ class Separators {
 
     const AnyTile &tile;
     const Reduction<K, Q, AnyTile> reduction;
-    const Workspace mine;
     const Workspace spikes;
     const LaneValues scratch;
 
-    __device__ double &value(int v) const { return mine.base[v * LANES]; }
+    __device__ double &value(int v) const { return reduction.mine().base[v * LANES]; }
     __device__ double &spike(int i, int j) const { return scratch[SPIKE + j * P + i]; }
     __device__ void load(int place, double (&x)[P]) const {
 #pragma unroll
@@ -359,19 +358,14 @@ class Separators {
             }
         }
         if (tile.has_next()) {
-            mine.store(0, S::NEXT_VECTOR, next);
+            reduction.mine().store(0, S::NEXT_VECTOR, next);
         }
     }
 
-    __device__ void load_results(int result, int place, double (&next)[P]) const {
-        if (tile.has_separator()) {
-#pragma unroll
-            for (int i = 0; i < P; ++i) {
-                scratch[place + i] = value(result + i);
-            }
-        }
+    // Loads the result of the next chunk's separator.
+    __device__ void load_result(int kept, int place, double (&next)[P]) const {
         if (tile.has_next()) {
-            reduction.at(1).load(0, result, next);
+            reduction.result(1, kept, place, next);
         }
     }
 

@@ -4,7 +4,8 @@
 //
 //   grid    x = B, or ceil(B·C/32)·32/C for C < 32 chunks a system
 //   block   a thread for each span of a system, at most 256, filled up to whole warps
-//   shared  dynamic: 8 bytes a warp
+//   shared  dynamic: 8 bytes a warp, and 8 bytes for each of the P(P + 1) + P² values that a thread
+//           exchanges with its neighbors (thread/reduction.cuh)
 //   reads, writes  `separators` of the workspace, join_factorize `findings` too
 
 #include "thread/sizes.cuh"

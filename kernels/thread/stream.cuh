@@ -31,7 +31,7 @@ __device__ inline int shift_of(int storage) {
 }
 
 // An array (system, V) as the kernel's parameters describe it: the part that stays out of the
-// registers.
+// registers. It is an input, or a result or cotangent, which lies row-major.
 template <typename AnyTile>
 struct Array {
     const AnyTile &tile;
@@ -39,28 +39,44 @@ struct Array {
     const void *data;
     int storage;
     int wide_slots;
-    int64_t between;  // distance between systems
-    int time;         // distance between points
+    int64_t between;     // distance between systems
+    int each;            // values of a point, 0 where all points share them
+    const Input *input;  // null for a result or a cotangent
 
     // The same array of a tile like its own.
     __device__ Array(const AnyTile &tile, const Array &other)
-        : Array(tile, other.ring, other.data, other.storage, other.between, other.time) {
+        : Array(tile, other.ring, other.data, other.storage, other.between, other.each,
+                other.input) {
         forget();
     }
+    __device__ Array(const AnyTile &tile, const ThreadRing &ring, const Input &input, int each)
+        : Array(tile, ring, input.data, input.storage, input.system, each, &input) {}
     __device__ Array(const AnyTile &tile, const ThreadRing &ring, const void *data, int storage,
-                     int64_t between, int time)
-        : tile(tile),
-          ring(ring),
-          data(data),
-          storage(storage),
-          wide_slots(tile.common.wide),
-          between(between),
-          time(time) {}
+                     int64_t between, int each)
+        : Array(tile, ring, data, storage, between, each, nullptr) {}
 
     // Returns V.
-    __device__ int values() const { return tile.values(ring, time); }
+    __device__ int values() const { return tile.values(ring); }
     // Returns whether all lanes read the same values.
-    __device__ bool shared() const { return AnyTile::shared(between, time); }
+    __device__ bool shared() const { return input != nullptr && AnyTile::shared(*input); }
+    // Returns whether the array lies as the gradient of an input does.
+    __device__ bool dense() const { return input == nullptr || input->dense != 0; }
+
+    // Returns the place of the first value of lane 0, and the distance of another lane's to that;
+    // unless the array is dense, all distances are those to its first value.
+    __device__ int64_t start() const { return dense() ? tile.start(between, each) : 0; }
+    __device__ int distance(int lane) const {
+        return dense() ? tile.distance(lane, between, each) : tile.start(*input, lane);
+    }
+    // Returns the distance from where value v would be, if points lay side by side, to where it is.
+    __device__ int gap(int v) const {
+        const int between_points = dense() ? 0 : int(input->time) - each;
+        return between_points == 0 ? 0 : v / each * between_points;
+    }
+    // Returns the place of value i of point t of an input of which all lanes read the same values.
+    __device__ int64_t place(int t, int i) const {
+        return tile.common_start(*input) + (int(input->time) * t + i);
+    }
 
     // Return the values of a window, those of a sector, and the slots of a system.
     __device__ int window() const { return 1 << window_bits(); }
@@ -97,8 +113,25 @@ struct Array {
     }
 
   private:
-    // Hides from the compiler that these two never change.
-    __device__ void forget() { asm volatile("" : "+r"(storage), "+r"(wide_slots)); }
+    __device__ Array(const AnyTile &tile, const ThreadRing &ring, const void *data, int storage,
+                     int64_t between, int each, const Input *input)
+        : tile(tile),
+          ring(ring),
+          data(data),
+          storage(storage),
+          wide_slots(tile.common.wide),
+          between(between),
+          each(each),
+          input(input) {}
+
+    // Hides from the compiler that these never change. Chunks, which have fewer registers left,
+    // hide the input's address as well: what follows from it would be kept for the whole sweep.
+    __device__ void forget() {
+        asm volatile("" : "+r"(storage), "+r"(wide_slots));
+        if constexpr (AnyTile::CHUNKED) {
+            asm volatile("" : "+l"(input));
+        }
+    }
 };
 
 // A stream of a result or a cotangent, (B, N, P).
@@ -235,19 +268,26 @@ class Stream {
         return reversed() ? windows() - 1 - others : others;
     }
 
-    // Returns the values between the begin of a sector and the first value of the tile's lane 0.
+    // Returns the values between the begin of a sector and the first value of the tile's lane 0, if
+    // the array is dense.
     __device__ int ahead() const {
-        const int64_t first = array.tile.start(array.between, array.time);
+        if (!array.dense()) {
+            return 0;
+        }
+        const int64_t first = array.start();
         const uint64_t values = reinterpret_cast<uint64_t>(array.data) >> shift_of(array.storage);
         return int(unsigned(values) + unsigned(first)) & (array.sector() - 1);
     }
     // Returns the place of a lane's first value, counted from the begin of that sector.
-    __device__ int begin(int lane) const {
-        return ahead() + array.tile.distance(lane, array.between, array.time);
-    }
-    // Returns o of the system whose values begin at this place.
+    __device__ int begin(int lane) const { return ahead() + array.distance(lane); }
+    // Returns o of the system whose values begin at this place: 0 where no sectors are met.
     __device__ int offset_of(int begin) const {
-        return array.shared() ? 0 : begin & (array.sector() - 1);
+        return array.shared() || !array.dense() ? 0 : begin & (array.sector() - 1);
+    }
+
+    // Returns v + o of the values that this lane moves of a window.
+    __device__ int place_in(int window) const {
+        return window * array.window() + (array.tile.lane & (array.window() - 1));
     }
 
     // Shows every value of window `window` to visit(i, slot, lane of its system, place of that
@@ -255,11 +295,10 @@ class Stream {
     // and so on. A request of the warp covers one window of each of 32/W systems, W
     // systems apart: so its accesses to shared memory do not conflict.
     template <typename Visit, typename Finish>
-    __device__ void pass(int window, Visit visit, Finish finish) {
+    __device__ void pass(int window, int own_begin, Visit visit, Finish finish) {
         int lane = array.tile.lane;
-        const int own_begin = begin(lane);
-        const int own_run = array.tile.run(lane, array.ring, array.time);
-        const int place = window * array.window() + (lane & (array.window() - 1));
+        const int own_run = array.tile.run(lane, array.ring, array.each);
+        const int place = place_in(window);
         lane &= -array.window();
         int nearest = array.first_slot() + lane * pitch() + array.sector() - 1 +
                       (place & (array.capacity() - 1));
@@ -279,23 +318,24 @@ class Stream {
         }
     }
 
-    // Returns where the values of lane 0 begin, less what is ahead of them: a sum that is hidden
-    // from the compiler, which would rather make it anew for every value.
+    // Returns an address of an array: a sum that is hidden from the compiler, which would rather
+    // make it anew for every value.
     template <typename T>
-    __device__ T *base(T *data, int64_t between) const {
-        T *place = data + array.tile.start(between, array.time) - ahead();
+    __device__ static T *base(T *data, int64_t start) {
+        T *place = data + start;
         asm("" : "+l"(place));
         return place;
     }
 
-    // Copies values that need no conversion.
+    // Copies values of a window that need no conversion, of systems whose values begin `own_begin`
+    // after `start`.
     template <typename Slot>
-    __device__ void copy() {
-        const Slot *source = base(static_cast<const Slot *>(array.data), array.between);
+    __device__ void copy(int window, int64_t start, int own_begin) {
+        const Slot *source = base(static_cast<const Slot *>(array.data), start);
         const unsigned target = unsigned(__cvta_generic_to_shared(block_memory()));
         int slots[TOGETHER], places[TOGETHER];
         pass(
-            window_after(loaded),
+            window, own_begin,
             [&](int i, int slot, int, int begin, int v, bool exists) {
                 slots[i] = exists ? slot : -1;
                 places[i] = begin + v;
@@ -313,16 +353,15 @@ class Stream {
             });
     }
 
-    __device__ void convert() {
-        const int64_t first = array.tile.start(array.between, array.time) - ahead();
+    __device__ void convert(int window, int64_t start, int own_begin) {
         double values[TOGETHER];
         int slots[TOGETHER];
         pass(
-            window_after(loaded),
+            window, own_begin,
             [&](int i, int slot, int, int begin, int v, bool exists) {
                 slots[i] = exists ? slot : -1;
                 if (exists) {
-                    values[i] = read(array.data, array.storage, first + (begin + v));
+                    values[i] = read(array.data, array.storage, start + (begin + v));
                 }
             },
             [&]() {
@@ -338,12 +377,15 @@ class Stream {
     __device__ void fetch() {
         const AnyTile tile = again(array.tile);
         Stream own(*this, tile);
+        const int window = own.window_after(loaded);
+        const int begin = own.begin(tile.lane);
+        const int64_t start = own.array.start() - own.ahead() + own.array.gap(own.place_in(window));
         if (!own.array.fits(own.array.storage)) {
-            own.convert();
+            own.convert(window, start, begin);
         } else if (own.array.wide()) {
-            own.template copy<double>();
+            own.template copy<double>(window, start, begin);
         } else {
-            own.template copy<float>();
+            own.template copy<float>(window, start, begin);
         }
         ++loaded;
     }
@@ -359,16 +401,18 @@ class Stream {
     template <typename Slot, typename Stored>
     __device__ void store_as(void *data, int64_t between) {
         const AnyTile &tile = array.tile;
-        Stored *target = base(static_cast<Stored *>(data), between);
-        const int own_distance = tile.distance(tile.lane, between, array.time);
+        const int own_distance = tile.distance(tile.lane, between, array.each);
         const int ahead = this->ahead(), held = tile.held();
+        Stored *target = base(static_cast<Stored *>(data), tile.start(between, array.each) - ahead);
+        // Chunks keep both: the systems of an array of partial sums are further apart than those of
+        // the input.
+        const int own_begin =
+            AnyTile::CHUNKED || array.dense() ? begin(tile.lane) : ahead + own_distance;
         Slot values[TOGETHER];
         int places[TOGETHER];
         pass(
-            window_after(stored),
+            window_after(stored), own_begin,
             [&](int i, int slot, int lane, int begin, int v, bool exists) {
-                // The systems of an array of partial sums are further apart than those of the
-                // input.
                 const int start =
                     AnyTile::CHUNKED ? ahead + __shfl_sync(ALL_LANES, own_distance, lane) : begin;
                 exists &= lane < held;

@@ -8,6 +8,7 @@
 #ifndef MECHANISTIC_THREAD_TILE_CUH
 #define MECHANISTIC_THREAD_TILE_CUH
 
+#include "common/places.cuh"
 #include "common/storage.cuh"
 #include "thread/parameters.h"
 
@@ -96,22 +97,30 @@ struct HalfTile {
     // Returns whether a sweep goes backward in time.
     __device__ bool reversed(bool back) const { return back != backward; }
 
-    // Returns whether all lanes read the same values of an array with these distances.
-    __device__ static bool shared(int64_t between, int) { return between == 0; }
-    // Returns the place of the values of a lane's points: index of the first of lane 0, the
-    // distance of another lane's to that, how many of them the warp goes through, how many exist.
-    // Where all lanes read the same values, `common_start` is the index of the first.
+    // Returns whether all lanes read the same values of an input.
+    __device__ static bool shared(const Input &input) { return input.shared != 0; }
+    // Returns the place of the first value of a lane's points in an input that is not dense.
+    __device__ int start(const Input &input, int lane) const {
+        return int(system_start(common.problem, input, system(lane))) +
+               first_point() * int(input.time);
+    }
+    // Returns the place of the values of a lane's points in any other array, whose systems are
+    // `between` apart and points `time`: index of the first of lane 0, the distance of another
+    // lane's to that; in any array, how many of them the warp goes through, how many exist. Where
+    // all lanes read the same values, `common_start` is the index of the first.
     __device__ int64_t start(int64_t between, int time) const {
         return first * between + int64_t(first_point()) * time;
     }
-    __device__ int common_start(int64_t, int time) const { return first_point() * time; }
+    __device__ int common_start(const Input &input) const {
+        return first_point() * int(input.time);
+    }
     __device__ int distance(int lane, int64_t between, int) const {
         return min(lane, held() - 1) * int(between);
     }
-    __device__ int values(const ThreadRing &ring, int) const {
+    __device__ int values(const ThreadRing &ring) const {
         return backward ? ring.late_values : ring.values;
     }
-    __device__ int run(int, const ThreadRing &ring, int time) const { return values(ring, time); }
+    __device__ int run(int, const ThreadRing &ring, int) const { return values(ring); }
 
     // Returns where the workspace has point 0 of a lane, in which direction the others follow, and
     // how many points it has.
@@ -264,16 +273,22 @@ struct ChunkTile {
     // Returns whether another chunk follows.
     __device__ bool has_next() const { return chunk + 1 < chunks(); }
 
-    __device__ static bool shared(int64_t, int time) { return time == 0; }
+    __device__ static bool shared(const Input &input) { return input.each == 0; }
+    __device__ int start(const Input &input, int lane) const {
+        return int(system_start(common.problem, input, system(lane))) +
+               first_point(chunk_of(lane)) * int(input.time);
+    }
     __device__ int64_t start(int64_t between, int time) const { return start(0, between, time); }
-    __device__ int64_t common_start(int64_t between, int) const { return system(lane) * between; }
+    __device__ int64_t common_start(const Input &input) const {
+        return system_start(common.problem, input, system(lane));
+    }
     __device__ int distance(int lane, int64_t between, int time) const {
         return int(start(lane, between, time) - start(0, between, time));
     }
-    __device__ static int values(const ThreadRing &ring, int) { return ring.values; }
-    __device__ int run(int lane, const ThreadRing &ring, int time) const {
+    __device__ static int values(const ThreadRing &ring) { return ring.values; }
+    __device__ int run(int lane, const ThreadRing &ring, int each) const {
         const int chunk = chunk_of(lane);
-        return max(0, min(ring.points - first_point(chunk), count_of(chunk)) * time);
+        return max(0, min(ring.points - first_point(chunk), count_of(chunk)) * each);
     }
 
     __device__ static void barrier() { __syncthreads(); }
@@ -295,6 +310,17 @@ struct ChunkTile {
     __device__ int memory(int warp) const { return warp * common.chunks.warp_values; }
     __device__ int memory() const { return memory(thread / LANES); }
     __device__ double *exchange() const { return block_memory() + memory(blockDim.x / LANES); }
+
+    // Returns the places in shared memory of the lane that has the chunk `distance` away; whether
+    // this block has it.
+    template <int>
+    __device__ LaneValues places_beside(int distance) const {
+        const int other = thread + distance;
+        return {block_memory() + memory(other / LANES) + common.chunks.scratch + other % LANES};
+    }
+    __device__ static bool is_beside(int) { return true; }
+    // Returns whether another launch has solved for the separator of the lane's chunk.
+    __device__ static bool is_given() { return false; }
 
   private:
     __device__ int64_t start(int lane, int64_t between, int time) const {
@@ -332,6 +358,9 @@ struct SpanTile : ChunkTile {
     using ChunkTile::ChunkTile;
 
     __device__ ThreadFindings &findings() const { return common.chunks.findings[group()]; }
+
+    __device__ bool is_beside(int distance) const { return in_span() + distance < span(); }
+    __device__ bool is_given() const { return in_span() == 0 && has_separator(); }
 };
 
 // The first chunks of the spans of a system, one a thread of its block, in a launch between those
@@ -351,6 +380,14 @@ struct JoinTile : ChunkTile {
     template <typename V, typename Combine>
     __device__ V of_span(V value, Combine combine) const {
         return of_threads(int(blockDim.x), value, combine, block_memory());
+    }
+
+    // Its threads are a span apart. The places are those after what `of_span` has for each warp.
+    template <int PLACES>
+    __device__ LaneValues places_beside(int distance) const {
+        const int other = thread + distance / span();
+        return {block_memory() + blockDim.x / LANES + other / LANES * PLACES * LANES +
+                other % LANES};
     }
 
   private:

@@ -6,8 +6,6 @@ pub mod cpu;
 pub mod cuda;
 mod device;
 mod engine;
-#[cfg(feature = "cuda")]
-pub mod expanded;
 
 use crate::error::Result;
 use crate::options::Options;
@@ -28,7 +26,7 @@ pub fn engine<T: Real>(
         Device::Cpu => cpu::engine::new(shape, options),
         #[cfg(feature = "cuda")]
         Device::Cuda(device) => {
-            cuda::solve::engine::on_host(device, shape, options, cuda::CudaPath::Auto)
+            cuda::solve::engine::new(device, shape, options, cuda::CudaPath::Auto)
         }
     }
 }

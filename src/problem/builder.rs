@@ -131,23 +131,56 @@ impl<'a, T> ProblemBuilder<'a, T> {
         if forms.into_iter().all(|(_, strides)| strides.is_none()) {
             return Ok(Problem::from_parts(&shape, data));
         }
-        // An axis that an array shares by a stride of 0 has length 1 in the shape of the problem.
-        let axes = axes.zip(SHARABLE).map(|(mut axes, sharable)| {
-            let sharable = axes.iter_mut().take(batch.len() + sharable);
-            sharable.filter(|axis| axis.stride == 0).for_each(|axis| axis.extent = 1);
-            axes
-        });
-        let extents = |axes: &SmallVec<[Axis; 6]>| axes.iter().map(|axis| axis.extent).collect();
-        let shapes: Inputs<Vec<usize>> = axes.as_ref().map(extents);
-        let shape = ProblemShape::of_axes(&batch, points, shapes.as_ref().map(|axes| &axes[..]))?;
-        let places = axes.zip(FIRST_INNER).map(|(axes, first)| {
-            let (leading, inner) = axes.split_at(batch.len());
-            let leading = leading.iter().zip(&batch);
-            let leading = leading.map(|(axis, &extent)| Axis { extent, ..*axis });
-            Places::new(leading, inner_axes(first, inner))
-        });
+        let (shape, places) = strided(&batch, points, axes)?;
         Ok(Problem { shape, inputs: data, places })
     }
+}
+
+/// Returns the shape of a problem whose arrays have these axes, and where their values lie; the leading axes of the
+/// batch are `batch`.
+fn strided(
+    batch: &[usize],
+    points: usize,
+    axes: Inputs<SmallVec<[Axis; 6]>>,
+) -> Result<(ProblemShape, Inputs<Places>)> {
+    // An axis that an array shares by a stride of 0 has length 1 in the shape of the problem.
+    let axes = axes.zip(SHARABLE).map(|(mut axes, sharable)| {
+        let sharable = axes.iter_mut().take(batch.len() + sharable);
+        sharable.filter(|axis| axis.stride == 0).for_each(|axis| axis.extent = 1);
+        axes
+    });
+    let extents = |axes: &SmallVec<[Axis; 6]>| axes.iter().map(|axis| axis.extent).collect();
+    let shapes: Inputs<Vec<usize>> = axes.as_ref().map(extents);
+    let shape = ProblemShape::of_axes(batch, points, shapes.as_ref().map(|axes| &axes[..]))?;
+    let places = axes.zip(FIRST_INNER).map(|(axes, first)| {
+        let (leading, inner) = axes.split_at(batch.len());
+        let leading = leading.iter().zip(batch);
+        let leading = leading.map(|(axis, &extent)| Axis { extent, ..*axis });
+        Places::new(leading, inner_axes(first, inner))
+    });
+    Ok((shape, places))
+}
+
+/// Returns the shape of a problem of B = `batch` systems on N = `points` time points, and where its values lie, from
+/// the shapes of the inputs' arrays and their strides, or `None` for an array that lies row-major.
+///
+/// # Errors
+/// Those of [`ProblemBuilder::build`].
+#[cfg(feature = "cuda")]
+pub(crate) fn strided_inputs(
+    batch: usize,
+    points: usize,
+    shapes: Inputs<&[usize]>,
+    strides: Inputs<Option<&[isize]>>,
+) -> Result<(ProblemShape, Inputs<Places>)> {
+    let batch = leading_axes(Some(batch), shapes)?;
+    ProblemShape::of_axes(&batch, points, shapes)?;
+    let all = Inputs::NAMES.zip(shapes.zip(strides));
+    let axes = all.try_map(|(name, (shape, strides))| match strides {
+        Some(_) => axes_of(name, shape, strides, usize::MAX),
+        None => Ok(row_major(shape)),
+    })?;
+    strided(&batch, points, axes)
 }
 
 /// How many of the axes of a system may be shared by a stride of 0: those of time and of the states of steps.

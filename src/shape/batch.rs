@@ -14,6 +14,15 @@ const OWN: Inputs<(usize, &str)> = Inputs {
     steps: (1, "(..., N-1 or 1) or (..., N-1 or 1, K or 1)"),
 };
 
+/// The sum of an array (sets, groups, values) over its groups.
+#[cfg(feature = "cuda")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sum {
+    pub sets: usize,
+    pub groups: usize,
+    pub values: usize,
+}
+
 /// The axes of a batch of which some input shares some and not others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PartlyShared {
@@ -104,6 +113,24 @@ impl PartlyShared {
     /// Returns which inputs have values of their own along some axes and share others.
     pub fn inputs(&self) -> Inputs<bool> {
         self.own.as_ref().map(|own| own.contains(&true) && own.contains(&false))
+    }
+
+    /// Returns, for each input of so many values a system, the sums that make what it has of an array with
+    /// values for every system, one after the other.
+    #[cfg(feature = "cuda")]
+    pub fn sums(&self, values: Inputs<usize>) -> Inputs<Vec<Sum>> {
+        self.own.as_ref().zip(values).map(|(own, mut values)| {
+            let mut sums = Vec::new();
+            let mut sets: usize = self.extents.iter().product();
+            for (&extent, &own) in self.extents.iter().zip(own).rev() {
+                sets /= extent;
+                match own {
+                    true => values *= extent,
+                    false => sums.push(Sum { sets, groups: extent, values }),
+                }
+            }
+            sums
+        })
     }
 
     /// Returns the axes of the batch in a dense array of each input, whose systems have so many values.

@@ -77,6 +77,52 @@ impl Places {
         self.batch.len() == 1 && self.batch[0].stride == 0
     }
 
+    /// Returns the axes of the batch, outermost first.
+    #[cfg(feature = "cuda")]
+    pub fn batch(&self) -> &[Axis] {
+        &self.batch
+    }
+
+    /// Returns whether other places have axes of the same lengths and share along the same ones.
+    #[cfg(feature = "cuda")]
+    pub fn is_like(&self, other: &Self) -> bool {
+        let systems =
+            |places: &Self| places.batch.iter().map(|axis| axis.extent).product::<usize>();
+        let lengths = |places: &Self| places.inner.map(|axis| axis.extent);
+        // Systems from which on a stride is another one: along each axis, the first system beyond the axes within.
+        let mut within = SmallVec::<[usize; 8]>::from_slice(&[1]);
+        for places in [self, other] {
+            let mut end = 1;
+            for axis in places.batch.iter().rev() {
+                end *= axis.extent;
+                within.push(end);
+            }
+        }
+        lengths(self) == lengths(other)
+            && systems(self) == systems(other)
+            && within
+                .into_iter()
+                .filter(|&system| system < systems(self))
+                .all(|system| (self.of(system) == 0) == (other.of(system) == 0))
+    }
+
+    /// Returns the number of values of a system.
+    #[cfg(feature = "cuda")]
+    pub fn values(&self) -> usize {
+        self.inner.iter().map(|axis| axis.extent).product()
+    }
+
+    /// Returns how many values lie from the first one to the last one.
+    #[cfg(feature = "cuda")]
+    pub fn reach(&self) -> usize {
+        let axes = || self.batch.iter().chain(&self.inner);
+        if axes().any(|axis| axis.extent == 0) {
+            return 0;
+        }
+        let along = axes().map(|axis| (axis.extent - 1).saturating_mul(axis.stride));
+        along.fold(1, usize::saturating_add)
+    }
+
     /// Returns the axes of a system.
     #[inline(always)]
     pub fn inner(&self) -> [Axis; 4] {

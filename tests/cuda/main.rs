@@ -9,5 +9,6 @@
 mod caller;
 mod device_arrays;
 mod storage;
+mod strides;
 #[path = "../support/mod.rs"]
 mod support;

@@ -5,87 +5,13 @@ use mechanistic::{
     Cotangent, Formulation, Inputs, Options, Problem, Real, Result, Smoothness, Solver, Tangents,
     View,
 };
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::seq::SliceRandom;
-use rand::{RngExt, SeedableRng};
 
-use crate::support::case::{Case, Owned, Sizes, noise};
-
-/// An array that lies with its axes in another order and with gaps, which hold NaN.
-struct Strided<T> {
-    shape: Vec<usize>,
-    strides: Vec<isize>,
-    data: Vec<T>,
-}
-
-impl<T: Real> Strided<T> {
-    /// The values of a row-major array. Along a shared axis, the array has either the length 1, or a stride of
-    /// 0 and the length in `full`, if there is one.
-    fn of(dense: &Owned<T>, full: &[Option<usize>], random: &mut StdRng) -> Self {
-        let rank = dense.shape.len();
-        let mut order: Vec<_> = (0..rank).collect();
-        order.shuffle(random);
-        let (mut strides, mut next) = (vec![0; rank], random.random_range(1..3_usize));
-        for axis in order {
-            strides[axis] = next;
-            next = next * dense.shape[axis] + random.random_range(0..3);
-        }
-        let places =
-            |index: &[usize]| index.iter().zip(&strides).map(|(i, s)| i * s).sum::<usize>();
-        let last: Vec<_> = dense.shape.iter().map(|axis| axis.saturating_sub(1)).collect();
-        let mut data = vec![T::nan(); places(&last) + 1];
-        let mut index = vec![0; rank];
-        for &value in &dense.data {
-            data[places(&index)] = value;
-            for axis in (0..rank).rev() {
-                index[axis] += 1;
-                if index[axis] < dense.shape[axis] {
-                    break;
-                }
-                index[axis] = 0;
-            }
-        }
-        let mut shape = dense.shape.clone();
-        let mut strides: Vec<_> = strides.into_iter().map(|stride| stride as isize).collect();
-        for axis in 0..rank {
-            if let Some(&Some(full)) = full.get(axis)
-                && shape[axis] == 1
-                && random.random_bool(0.5)
-            {
-                (shape[axis], strides[axis]) = (full, 0);
-            }
-        }
-        Strided { shape, strides, data }
-    }
-
-    fn view(&self) -> View<'_, T> {
-        View::strided(&self.shape, &self.strides, &self.data)
-    }
-}
-
-/// The same values with one axis of the batch in place of several. An axis of full length is made only where
-/// some of them are shared and others not.
-fn one_axis<T: Real>(dense: &Owned<T>, axes: &[usize]) -> Owned<T> {
-    let (own, rest) = dense.shape.split_at(axes.len());
-    let size: usize = rest.iter().product();
-    let (systems, count) = (axes.iter().product::<usize>(), own.iter().product::<usize>());
-    let count = if count == 1 { 1 } else { systems };
-    let data = (0..count).flat_map(|system| {
-        let first = size * own_system(system, own, axes);
-        dense.data[first..][..size].to_vec()
-    });
-    Owned { data: data.collect(), shape: [&[count], rest].concat() }
-}
-
-/// The place of a system among those that have values of their own.
-fn own_system(system: usize, own: &[usize], axes: &[usize]) -> usize {
-    let (mut rest, mut place, mut next) = (system, 0, 1);
-    for (&own, &full) in own.iter().zip(axes).rev() {
-        place += if own == 1 { 0 } else { rest % full * next };
-        (rest, next) = (rest / full, next * own);
-    }
-    place
-}
+use crate::support::case::{Case, Sizes, noise};
+use crate::support::strided::{
+    Order, Strided, assert_same_gradients, lent, one_axis_each, several_axes, with_one_axis,
+};
 
 fn problem<'a, T>(views: Inputs<View<'a, T>>, case: &Case<T>) -> Result<Problem<'a, T>> {
     Problem::builder()
@@ -103,29 +29,10 @@ fn problem<'a, T>(views: Inputs<View<'a, T>>, case: &Case<T>) -> Result<Problem<
 /// arrays in any order, and compares it with the row-major one.
 fn compare<T: Real>(axes: &[usize], sizes: Sizes, options: Options, seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
-    let batch = axes.iter().product();
-    let sizes = Sizes { batch, ..sizes };
-    let mut several = Case::<T>::new(sizes, options, seed);
-    let leading = several.inputs.as_ref().map(|_| {
-        axes.iter().map(|&full| if random.random_bool(0.3) { 1 } else { full }).collect::<Vec<_>>()
-    });
-    for (array, leading) in several.inputs.as_mut().zip(leading.as_ref()) {
-        let rest = array.shape.split_off(1);
-        array.shape = [&leading[..], &rest].concat();
-        array.data.truncate(array.shape.iter().product());
-    }
-    let full = Inputs {
-        coefficients: Some(sizes.points),
-        rhs: Some(sizes.points),
-        initial_values: None,
-        steps: Some(sizes.points - 1),
-    };
-    let lent = several.inputs.as_ref().zip(full).map(|(array, points)| {
-        let full: Vec<_> = axes.iter().copied().map(Some).chain([points]).collect();
-        Strided::of(array, &full, &mut random)
-    });
-    let inputs = several.inputs.as_ref().map(|array| one_axis(array, axes));
-    let one = Case { inputs, ..several.clone() };
+    let batch: usize = axes.iter().product();
+    let several = several_axes::<T>(axes, sizes, options, seed, &mut random);
+    let lent = lent(&several, axes, Order::Any, &mut random);
+    let one = with_one_axis(&several, axes);
 
     let strided = problem(lent.as_ref().map(Strided::view), &several).unwrap();
     let dense = one.problem();
@@ -145,38 +52,13 @@ fn compare<T: Real>(axes: &[usize], sizes: Sizes, options: Options, seed: u64) {
 
     let gradients = solver.vjp(&strided, &cotangent).unwrap().inputs.clone();
     let same = &expected.vjp(&dense, &cotangent).unwrap().inputs;
-    for ((gradient, same), array) in
-        gradients.zip(same.as_ref()).zip(several.inputs.as_ref()).into_iter()
-    {
-        let own = &array.shape[..axes.len()];
-        let is_shared = own.iter().zip(axes).any(|(own, full)| own != full);
-        if !is_shared || own.iter().all(|&own| own == 1) {
-            assert_eq!(gradient, **same, "{message}");
-            continue;
-        }
-        let size = array.shape[axes.len()..].iter().product::<usize>();
-        let (mut sums, mut sizes) = (vec![0.0; gradient.len()], vec![0.0; gradient.len()]);
-        for (i, value) in same.iter().enumerate() {
-            let at = own_system(i / size, own, axes) * size + i % size;
-            sums[at] += value.to_double();
-            sizes[at] += value.to_double().abs();
-        }
-        for ((gradient, sum), size) in gradient.iter().zip(sums).zip(sizes) {
-            let error = (gradient.to_double() - sum).abs();
-            assert!(error <= 4.0 * T::epsilon().to_double() * size, "{message}: {gradient} {sum}");
-        }
-    }
+    assert_same_gradients(&gradients, same, &several, axes);
     // Sums are the same every time.
     let again = solver.vjp(&strided, &cotangent).unwrap().inputs.clone();
     assert_eq!(again, solver.vjp(&strided, &cotangent).unwrap().inputs);
 
     let tangents = several.directions(seed + 2);
-    let owned = |(array, data): (&Owned<T>, &Vec<T>)| Owned {
-        shape: array.shape.clone(),
-        data: data.clone(),
-    };
-    let expanded = several.inputs.as_ref().zip(tangents.as_ref()).map(owned);
-    let expanded = expanded.map(|tangent| one_axis(&tangent, axes).data);
+    let expanded = one_axis_each(&several, &tangents, axes);
     let moved: Tangents<'_, T> = tangents.as_ref().map(|tangent| Some(&tangent[..]));
     let moved_expected: Tangents<'_, T> = expanded.as_ref().map(|tangent| Some(&tangent[..]));
     let derivative = solver.jvp(&strided, &moved).unwrap().values.clone();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mechanistic::cuda::{CudaDevice, DeviceArray, DeviceSolver, Values};
+use mechanistic::cuda::{CudaDevice, DeviceArray, DeviceSolver, Strides, Values};
 use mechanistic::{Cotangent, Inputs, Real, Solver, Stored, Weights};
 
 use super::case::Case;
@@ -43,6 +43,18 @@ pub fn on_device<T: Real, V: Stored>(
     cotangent: &[T],
     directions: &Inputs<Vec<T>>,
 ) -> Outcome<T> {
+    on_device_with(solver, gpu, inputs, None, cotangent, directions)
+}
+
+/// The same with inputs that may have strides.
+pub fn on_device_with<T: Real, V: Stored>(
+    solver: &mut DeviceSolver<T>,
+    gpu: &Arc<CudaDevice>,
+    inputs: Inputs<&[V]>,
+    strides: Option<&Strides>,
+    cotangent: &[T],
+    directions: &Inputs<Vec<T>>,
+) -> Outcome<T> {
     let upload = |values: &[T]| DeviceArray::from_host(gpu, "values", values).unwrap();
     let unwritten = |count| DeviceArray::<T>::unwritten(gpu, "values", count).unwrap();
     let download = |array: &DeviceArray<T>| {
@@ -52,21 +64,23 @@ pub fn on_device<T: Real, V: Stored>(
     };
     let arrays = inputs.map(|values| DeviceArray::from_host(gpu, "an input", values).unwrap());
     let inputs = arrays.as_ref().map(Values::from);
-    let lengths = <[usize; 4]>::from(arrays.as_ref().map(DeviceArray::len));
+    let inputs = strides.map_or(inputs, |strides| strides.of(inputs));
+    let lengths = solver.shape().inputs().map(|axes| axes.iter().product::<usize>());
+    let lengths_of = <[usize; 4]>::from(lengths);
     let mut values = unwritten(cotangent.len());
     solver.solve(inputs, &mut values).unwrap();
     assert!(solver.status().unwrap().iter().all(|status| status.is_ok()));
     let cotangent = upload(cotangent);
     // A gradient that is not wanted is not touched, and the others are the same without it.
     let only_one = |solver: &mut DeviceSolver<T>, wanted: usize| {
-        let mut gradient = unwritten(lengths[wanted]);
+        let mut gradient = unwritten(lengths_of[wanted]);
         let mut targets = [None, None, None, None];
         targets[wanted] = Some(&mut gradient);
         solver.vjp(inputs, &cotangent, None, targets.into()).unwrap();
         download(&gradient)
     };
     let alone = Inputs::from([0, 1, 2, 3]).map(|wanted| only_one(solver, wanted));
-    let mut gradients = arrays.as_ref().map(|array| unwritten(array.len()));
+    let mut gradients = lengths.map(unwritten);
     solver.vjp(inputs, &cotangent, None, gradients.as_mut().map(Some)).unwrap();
     let gradients = gradients.as_ref().map(download);
     assert_eq!(gradients, alone, "gradients one by one");

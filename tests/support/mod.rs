@@ -14,6 +14,7 @@ pub mod driver;
 pub mod known;
 pub mod random;
 pub mod results;
+pub mod strided;
 #[cfg(feature = "cuda")]
 pub mod tape_agreement;
 #[cfg(feature = "cuda")]

@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 use std::sync::Arc;
 
-use mechanistic::cuda::{CudaDevice, DeviceArray, DeviceSolver, Values};
+use mechanistic::cuda::{CudaDevice, DeviceArray, DeviceSolver, Strides, Values};
 use mechanistic::{Device, Error, Inputs, Options, Plan, ProblemShape, Real, Result, Status};
 
 use crate::factored::{Addresses, Arrays, Factored, Pair, Results};
@@ -37,7 +37,7 @@ where
     DeviceSolver<T>: Pooled,
 {
     let gpu = Device::cuda(device)?.gpu()?.clone();
-    let arrays = of_inputs::<T>(&gpu, shape, inputs.row_major()?)?;
+    let arrays = Given::<T>::new(&gpu, shape, inputs)?;
     let numbers = shape.solution().iter().product();
     let mut values = lent(&gpu, "solution", values, numbers)?;
     let mut epsilon = lent(&gpu, "epsilon", epsilon, shape.batch())?;
@@ -48,7 +48,7 @@ where
         false => gpu.in_context(|| Held::<DeviceSolver<T>>::take(device, shape, options))?,
     };
     let outcome = in_order(&gpu, stream, || {
-        held.solver.solve(all(&arrays)?, &mut values)?;
+        held.solver.solve(arrays.all()?, &mut values)?;
         epsilon.copy_from("epsilon", held.solver.epsilon())?;
         held.solver.copy_status(&mut codes)?;
         if wait { held.solver.status() } else { Ok(Vec::new()) }
@@ -105,7 +105,7 @@ where
         let solver = &mut held.solver;
         *captured |= is_captured(gpu, stream)?;
         let shape = solver.shape().clone();
-        let arrays = of_inputs::<T>(gpu, &shape, inputs.row_major()?)?;
+        let arrays = Given::<T>::new(gpu, &shape, inputs)?;
         let numbers = shape.solution().iter().product();
         for number in 0..count {
             let [values, epsilon] = at_number::<T, _>(number, cotangents, [numbers, shape.batch()]);
@@ -115,7 +115,7 @@ where
             let mut gradients = of_inputs::<T>(gpu, &shape, targets)?;
             in_order(gpu, stream, || {
                 let gradients = gradients.as_mut().map(Option::as_mut);
-                solver.vjp(all(&arrays)?, &values, epsilon.as_ref(), gradients)
+                solver.vjp(arrays.all()?, &values, epsilon.as_ref(), gradients)
             })?;
         }
         Ok(())
@@ -133,7 +133,7 @@ where
         let solver = &mut held.solver;
         *captured |= is_captured(gpu, stream)?;
         let shape = solver.shape().clone();
-        let arrays = of_inputs::<T>(gpu, &shape, inputs.row_major()?)?;
+        let arrays = Given::<T>::new(gpu, &shape, inputs)?;
         let numbers = shape.solution().iter().product();
         for number in 0..count {
             let tangents = at_number::<T, _>(number, tangents, of_each_input(&shape));
@@ -143,7 +143,7 @@ where
             let mut epsilon = lent(gpu, "tangent of epsilon", epsilon, shape.batch())?;
             in_order(gpu, stream, || {
                 let directions = directions.as_ref().map(Option::as_ref);
-                solver.jvp(all(&arrays)?, directions, &mut values)?;
+                solver.jvp(arrays.all()?, directions, &mut values)?;
                 epsilon.copy_from("tangent of epsilon", solver.derived_epsilon())
             })?;
         }
@@ -161,14 +161,14 @@ where
         let solver = &mut held.solver;
         *captured |= is_captured(gpu, stream)?;
         let shape = solver.shape().clone();
-        let arrays = of_inputs::<T>(gpu, &shape, inputs.row_major()?)?;
+        let arrays = Given::<T>::new(gpu, &shape, inputs)?;
         let numbers = shape.solution().iter().product();
         let values = lent(gpu, "cotangent", values, numbers)?;
         let epsilon = given(gpu, "cotangent of epsilon", epsilon, shape.batch())?;
         let mut result = lent(gpu, "result", results[0], numbers)?;
         let mut of_slack = lent(gpu, "epsilon of result", results[1], shape.batch())?;
         in_order(gpu, stream, || {
-            solver.inverse(all(&arrays)?, &values, epsilon.as_ref(), &mut result)?;
+            solver.inverse(arrays.all()?, &values, epsilon.as_ref(), &mut result)?;
             of_slack.copy_from("epsilon of result", solver.derived_epsilon())
         })
     }
@@ -228,12 +228,37 @@ fn given<T: Real>(
     (address != 0 || len == 0).then(|| lent(gpu, what, address, len)).transpose()
 }
 
-/// Returns the inputs, all of which must be there.
-fn all<T: Real>(arrays: &Inputs<Option<DeviceArray<T>>>) -> Result<Inputs<Values<'_>>> {
-    Inputs::NAMES.zip(arrays.as_ref()).try_map(|(name, array)| {
-        let missing = || Error::argument(name, "its address is missing");
-        array.as_ref().map(Values::from).ok_or_else(missing)
-    })
+/// The inputs of a problem.
+struct Given<T: Real> {
+    arrays: Inputs<Option<DeviceArray<T>>>,
+    /// How they lie, unless all lie row-major and without gaps.
+    strides: Option<Strides>,
+}
+
+impl<T: Real> Given<T> {
+    fn new(gpu: &Arc<CudaDevice>, shape: &ProblemShape, inputs: Arrays<'_>) -> Result<Self> {
+        let Arrays { addresses, strides, .. } = inputs;
+        let Some(strides) = strides else {
+            return Ok(Given { arrays: of_inputs(gpu, shape, addresses)?, strides: None });
+        };
+        let strides = Inputs::from(strides.each_ref().map(|strides| Some(&strides[..])));
+        let strides = Strides::new(shape.batch(), shape.points(), inputs.axes(), strides)?;
+        let arrays = Inputs::NAMES.zip(Inputs::from(addresses).zip(strides.reach()));
+        let arrays = arrays.try_map(|(name, (address, reach))| given(gpu, name, address, reach))?;
+        Ok(Given { arrays, strides: Some(strides) })
+    }
+
+    /// Returns the inputs, all of which must be there.
+    fn all(&self) -> Result<Inputs<Values<'_>>> {
+        let values = Inputs::NAMES.zip(self.arrays.as_ref()).try_map(|(name, array)| {
+            let missing = || Error::argument(name, "its address is missing");
+            array.as_ref().map(Values::from).ok_or_else(missing)
+        })?;
+        Ok(match &self.strides {
+            Some(strides) => strides.of(values),
+            None => values,
+        })
+    }
 }
 
 fn is_captured(gpu: &CudaDevice, stream: usize) -> Result<bool> {

@@ -1,6 +1,6 @@
 //! What a solve leaves behind: a solver with its factor, among arrays at addresses.
 
-use mechanistic::{Error, Inputs, Plan, ProblemShape, Result, Status};
+use mechanistic::{Inputs, Plan, ProblemShape, Result, Status};
 
 /// The sizes of a problem: B, N, the number of extra derivatives, and the axes of coefficients,
 /// right-hand side, initial values and steps, with one or more leading axes for the batch.
@@ -27,14 +27,6 @@ impl<'a> Arrays<'a> {
     pub fn axes(self) -> Inputs<&'a [usize]> {
         let (_, _, _, c, b, v, s) = self.sizes;
         Inputs { coefficients: c, rhs: b, initial_values: v, steps: s }
-    }
-
-    /// Returns the addresses of inputs that all lie row-major and without gaps, as those on a device do.
-    pub fn row_major(self) -> Result<Addresses> {
-        match self.strides {
-            None => Ok(self.addresses),
-            Some(_) => Err(Error::argument("strides", "arrays on a device lie row-major")),
-        }
     }
 }
 

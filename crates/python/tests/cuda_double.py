@@ -90,6 +90,13 @@ class Driver:
         return found
 
 
+def reach(x: torch.Tensor) -> int:
+    """Returns how many numbers lie from the first one of a tensor to the last one."""
+    if x.numel() == 0:
+        return 0
+    return 1 + sum([(size - 1) * stride for size, stride in zip(x.shape, x.stride())])
+
+
 class CudaTensor(torch.Tensor):
     """A tensor that says it lies on cuda:0, and whose numbers lie at an address of the driver.
 
@@ -103,10 +110,15 @@ class CudaTensor(torch.Tensor):
     is_cuda = True
 
     @staticmethod
-    def __new__(cls, driver: Driver, like: torch.Tensor) -> "CudaTensor":
+    def __new__(
+        cls, driver: Driver, like: torch.Tensor, strides: tuple[int, ...] | None = None
+    ) -> "CudaTensor":
         """Makes one of this shape and type, whose numbers are not written yet."""
-        made = torch.Tensor._make_wrapper_subclass(cls, like.shape, dtype=like.dtype, device="cpu")
-        made.driver, made.memory = driver, driver.allocate(like.numel() * like.element_size())
+        made = torch.Tensor._make_wrapper_subclass(
+            cls, like.shape, strides=strides, dtype=like.dtype, device="cpu"
+        )
+        made.driver = driver
+        made.memory = driver.allocate(reach(made) * like.element_size())
         return made
 
     @classmethod
@@ -115,7 +127,16 @@ class CudaTensor(torch.Tensor):
         driver.upload(made.memory, host.contiguous().numpy())
         return made
 
+    @classmethod
+    def lying(cls, driver: Driver, host: torch.Tensor) -> "CudaTensor":
+        """Makes one whose numbers lie as they do in a tensor of the program's memory. PyTorch cannot compute with
+        it."""
+        made = cls(driver, host, host.stride())
+        driver.upload(made.memory, host.as_strided((reach(host),), (1,)).numpy())
+        return made
+
     def host(self) -> torch.Tensor:
+        assert self.is_contiguous(), "a tensor with strides was to be read where it lies"
         found = torch.empty(self.shape, dtype=self.dtype)
         self.driver.download(self.memory, found.numpy())
         return found

@@ -162,6 +162,23 @@ def test_solve_ode_takes_cuda_tensors(driver):
         assert torch.allclose(one.host(), other, atol=1e-11)
 
 
+def test_strides_and_axes_of_the_batch_are_read_where_they_lie(driver):
+    c, b, v, s = [x.detach() for x in inputs(batch=6)]
+    step_first = [x.transpose(0, 1).contiguous().transpose(0, 1) for x in (c, b, s)]
+    found = solve_ode(*[CudaTensor.lying(driver, x) for x in (*step_first[:2], v, step_first[2])])
+    assert torch.equal(found.host(), solve_ode(*on_device(driver, [c, b, v, s])).host())
+
+    # Leading axes (2, 1), (1, 3), (1, 1) and (2, 3), the last of which lies the other way round.
+    c, b, v = c[:2, None], b[None, :3], v[:1, None]
+    s = s.reshape(2, 3, -1)
+    other_way = s.transpose(0, 1).contiguous().transpose(0, 1)
+    there = [CudaTensor.lying(driver, x) for x in (c, b, v, other_way)]
+    sizes = zip((c, b, v, s), (4, 2, 3, 1))
+    whole = [x.expand(2, 3, *x.shape[-n:]).reshape(6, *x.shape[-n:]) for x, n in sizes]
+    expected = solve_ode(*on_device(driver, whole)).host()
+    assert torch.equal(solve_ode(*there).host(), expected.reshape(2, 3, *expected.shape[1:]))
+
+
 def test_streams_may_change_between_calls(driver):
     here = [x.detach() for x in inputs()]
     expected = solve_ode(*here)

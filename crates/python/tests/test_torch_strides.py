@@ -1,5 +1,5 @@
-"""Tensors that do not lie row-major, and batches of which an input shares some axes and not others: on the CPU
-they are read where they lie, with the results of row-major copies."""
+"""Tensors that do not lie row-major, and batches of which an input shares some axes and not others: they are
+read where they lie, with the results of row-major copies. CUDA tensors are tested in test_cuda.py."""
 
 import itertools
 

@@ -33,17 +33,41 @@ pub struct Status {
     pub second: i32,
 }
 
-/// One input array. Strides are counted in values and are 0 along a shared axis.
-/// coefficients: system·b + time·t + (e·K + k)·Qc + j      rhs:   system·b + time·t + e
-/// initial:      system·b + time·i + k·J + j (time = K·J)  steps: system·b + time·t + state·k
+/// The axes of a batch that has several, but for the outermost one, the innermost first: n < 2³¹ is
+/// divided by the extent of one as (n·factor >> 32) >> shift. Of one axis, `several` is 0.
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct BatchAxes {
+    /// number of the first system of this launch in the batch
+    pub first: i64,
+    pub extents: [u32; 2usize],
+    pub factors: [u32; 2usize],
+    pub shifts: [i32; 2usize],
+    pub several: i32,
+    pub reserved: i32,
+}
+
+/// One input array. Strides are counted in values and are 0 along a shared axis; the values of a
+/// point lie side by side. Where the batch has several axes, i is the index along the innermost one.
+/// coefficients: system·i + time·t + (e·K + k)·Qc + j  rhs:   system·i + time·t + e
+/// initial:      system·i + time·t + k·J + j           steps: system·i + time·t + state·k
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct Input {
     pub data: *const ::core::ffi::c_void,
     pub system: i64,
+    /// along the axes of the batch outside of the innermost one
+    pub outer: [i64; 2usize],
     pub time: i64,
     pub state: i32,
+    /// values of a point; 0 where all points share them
+    pub each: i32,
+    /// whether all systems share the values
+    pub shared: i32,
+    /// whether systems lie along one axis side by side, row-major without gaps
+    pub dense: i32,
     pub storage: i32,
+    pub reserved: i32,
 }
 
 /// The place of a gradient, with strides like those of an Input. Where the gradient is not wanted,
@@ -112,6 +136,8 @@ pub struct Problem {
     pub triple: RowTable,
     /// (B, N): factors of the rows that begin at each point; null: 1
     pub point_scales: *const f64,
+    /// of the inputs
+    pub axes: BatchAxes,
     pub coefficients: Input,
     pub rhs: Input,
     pub initial_values: Input,
@@ -299,6 +325,7 @@ pub struct BandLayout {
     pub corner: u32,
     pub corner_wholes: u32,
     pub given: u32,
+    pub beside: u32,
     pub x: u32,
     pub solved: u32,
     pub border: u32,

@@ -4,17 +4,22 @@
 //! Whoever solves cuts the batch into parts, calls, and adds up the partial sums of the gradients
 //! of what the batch shares.
 
+pub mod apart;
+pub mod places;
 pub mod problem;
 pub mod results;
+pub mod strides;
 pub mod sums;
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use cudarc::driver::{CudaView, CudaViewMut};
 
 use crate::backend::cuda::bindings::{self as parameters, Input, Output, Status};
 use crate::backend::cuda::driver::kernel::check_at_least;
+use crate::backend::cuda::path::places::Axes;
 use crate::backend::cuda::path::problem::WEIGHTS;
 use crate::error::Result;
 use crate::inputs::Inputs;
@@ -23,11 +28,15 @@ use crate::shape::InputLayout;
 
 /// The problem of one part of a batch, as kernels take it. The inputs' pointers are those of the
 /// part's first system; they stay valid as long as this structure borrows their arrays.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct PartProblem<'a> {
     /// Parameters that kernels take by value.
     pub parameters: parameters::Problem,
     pub(crate) layouts: Inputs<InputLayout>,
+    /// Axes of the batch.
+    axes: Axes,
+    /// Numbers of the systems.
+    range: Range<usize>,
     pub(crate) arrays: PhantomData<&'a ()>,
 }
 
@@ -56,7 +65,7 @@ pub struct CotangentView<'a, T> {
     pub epsilon: Option<CudaView<'a, T>>,
 }
 
-/// An array on the device as kernels take it, with the number of its values, which is 0 where there
+/// An array on the device as kernels write it, with the number of its values, which is 0 where there
 /// is no array.
 #[derive(Clone, Copy)]
 pub struct Counted<A> {
@@ -112,28 +121,11 @@ impl Counted<Output> {
     }
 }
 
-impl TangentInputs<'_> {
-    /// Checks that every direction has as many values as its input.
-    ///
-    /// # Errors
-    /// [`Error::Argument`](crate::Error) with both lengths if one does not fit.
-    pub(crate) fn check(&self, problem: &PartProblem<'_>) -> Result<()> {
-        for (name, (direction, layout)) in Inputs::NAMES.zip(self.inputs.zip(problem.layouts)) {
-            if !direction.array.data.is_null() {
-                let values = layout.total(problem.systems());
-                check_at_least(format_args!("direction of {name}"), values, direction.len)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The directions in which the inputs move; `data` is null for an input that does not move. The
-/// strides are those of the inputs themselves.
+/// The directions in which the inputs move; `data` is null for an input that does not move.
 #[derive(Clone, Copy)]
 pub struct TangentInputs<'a> {
     /// Direction of each input.
-    pub inputs: Inputs<Counted<Input>>,
+    pub inputs: Inputs<Input>,
     pub(crate) arrays: PhantomData<&'a ()>,
 }
 
@@ -253,7 +245,7 @@ mod tests {
         let directions = |index: usize, missing: usize| {
             let mut directions = <[_; 4]>::from(inputs).map(Some);
             directions[index] = directions[index].map(|all| all.part(0, all.len() - missing));
-            template.tangents(directions.into()).check(&part)
+            template.tangents(&part, directions.into()).map(drop)
         };
         for index in 0..4 {
             directions(index, 0).unwrap();

@@ -11,6 +11,7 @@ use crate::backend::cuda::bindings::{self as parameters, Input, Output, RowTable
 use crate::backend::cuda::driver::Buffer;
 use crate::backend::cuda::driver::CudaDevice;
 use crate::backend::cuda::driver::kernel::{Address, check_at_least};
+use crate::backend::cuda::path::places::{Axes, Reading, reading};
 use crate::backend::cuda::path::{Counted, PartProblem, TangentInputs};
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
@@ -18,7 +19,7 @@ use crate::options::{Formulation, Options};
 use crate::problem::Problem;
 use crate::real::{Real, Storage, Stored};
 use crate::rows::{RowFamily, pair_rows, triple_rows};
-use crate::shape::{InputLayout, ProblemShape};
+use crate::shape::{FIRST_INNER, InputLayout, Places, ProblemShape};
 
 /// Returns the number by which kernels know a storage.
 pub fn storage_code(storage: Storage) -> i32 {
@@ -38,6 +39,10 @@ pub struct Values<'a> {
     storage: i32,
     value_bytes: usize,
     device: usize,
+    /// Places of an input that does not lie row-major.
+    places: Option<&'a Places>,
+    /// Number of the system that the array begins with, if it has not those of the whole batch.
+    first: usize,
     array: PhantomData<&'a ()>,
 }
 
@@ -49,12 +54,14 @@ impl<'a, V: Stored> From<&'a Buffer<V>> for Values<'a> {
             storage: storage_code(V::STORAGE),
             value_bytes: size_of::<V>(),
             device: buffer.device().ordinal(),
+            places: None,
+            first: 0,
             array: PhantomData,
         }
     }
 }
 
-impl Values<'_> {
+impl<'a> Values<'a> {
     /// Returns the number of values.
     pub fn len(&self) -> usize {
         self.len
@@ -70,10 +77,19 @@ impl Values<'_> {
         self.device
     }
 
-    /// Returns the values of `systems` systems from `first` on, where `layout` is the layout of
-    /// this array.
-    pub(crate) fn systems(self, layout: &InputLayout, first: usize, systems: usize) -> Self {
-        self.part(first * layout.system, layout.total(systems))
+    /// Returns the values of an input that lie at these places.
+    pub(crate) fn at(self, places: &'a Places) -> Self {
+        Values { places: Some(places), ..self }
+    }
+
+    /// Returns the values of an input that are those of the systems from this one on.
+    pub(crate) fn beginning_with(self, first: usize) -> Self {
+        Values { first, ..self }
+    }
+
+    /// Returns the places of an input, if it does not lie row-major.
+    pub(crate) fn places(&self) -> Option<&'a Places> {
+        self.places
     }
 
     /// Returns `count` values from `start` on.
@@ -86,22 +102,65 @@ impl Values<'_> {
 /// The layout of the gradient of the weights: 4 values, shared by all systems.
 pub(crate) const WEIGHTS: InputLayout = InputLayout { values: 4, system: 0, inner: [0; 3] };
 
-impl Counted<Input> {
-    fn new(values: Values<'_>, layout: &InputLayout) -> Self {
-        let array = Input {
-            data: values.address.pointer(),
-            system: layout.system as i64,
-            time: layout.inner[0] as i64,
-            state: layout.inner[1] as i32,
-            storage: values.storage,
-        };
-        Counted { array, len: values.len }
-    }
-
+impl Input {
     /// Makes the direction of an input that does not move.
     pub fn none() -> Self {
-        let array = Input { data: std::ptr::null(), system: 0, time: 0, state: 0, storage: 0 };
-        Counted { array, len: 0 }
+        Input {
+            data: std::ptr::null(),
+            system: 0,
+            outer: [0; 2],
+            time: 0,
+            state: 0,
+            each: 0,
+            shared: 0,
+            dense: 1,
+            storage: 0,
+            reserved: 0,
+        }
+    }
+
+    /// Returns the input of these systems of a batch with these axes. `places` are its places if it has none of
+    /// its own, and `points` is the number of its axis of points.
+    fn new(
+        name: &str,
+        values: Values<'_>,
+        layout: &InputLayout,
+        (places, points): (&Places, usize),
+        axes: &Axes,
+        systems: &Range<usize>,
+    ) -> Result<Self> {
+        let places = values.places.unwrap_or(places);
+        let input =
+            |first: usize, [system, outer @ ..]: [usize; 3], time: usize, dense: bool| Input {
+                data: values.address.offset(first * values.value_bytes).pointer(),
+                system: system as i64,
+                outer: outer.map(|outer| outer as i64),
+                time: time as i64,
+                state: layout.inner[1] as i32,
+                each: layout.inner[0] as i32,
+                shared: i32::from(layout.shared()),
+                dense: i32::from(dense),
+                storage: values.storage,
+                reserved: 0,
+            };
+        match reading(places, points) {
+            Reading::Dense => {
+                let first = (systems.start - values.first) * layout.system;
+                check_at_least(name, first + layout.total(systems.len()), values.len)?;
+                Ok(input(first, [layout.system, 0, 0], layout.inner[0], true))
+            }
+            Reading::Strided => {
+                check_at_least(name, places.reach(), values.len)?;
+                // Kernels count the systems of a launch along one axis, and those of the batch along several.
+                let first = if axes.are_several() { 0 } else { places.of(systems.start) };
+                Ok(input(first, axes.distances(places), places.inner()[points].stride, false))
+            }
+            Reading::No => {
+                let message = "the values of a point do not lie side by side, or places of the array exceed \
+                               2³¹: a row-major copy is needed, with values for every system";
+                Err(Error::argument(name, message))
+            }
+        }
     }
 }
 
@@ -148,8 +207,12 @@ pub(crate) struct ProblemTemplate {
     triple: Option<(RowFamily, Buffer<f64>)>,
     /// Factors (B, N) of the rows that begin at each point, where they follow growth.
     point_scales: Option<Buffer<f64>>,
-    /// Layouts of the inputs.
+    /// Layouts of the gradients, in which every system has values of its own unless all share them.
     pub layouts: Inputs<InputLayout>,
+    /// Which inputs share some axes of the batch and not others.
+    pub partly: Inputs<bool>,
+    /// Places of the inputs in row-major arrays of their own shapes.
+    pub places: Inputs<Places>,
 }
 
 impl ProblemTemplate {
@@ -195,7 +258,9 @@ impl ProblemTemplate {
                     Buffer::unwritten(device, "growth", count)
                 })
                 .transpose()?,
-            layouts: shape.layouts(),
+            layouts: shape.expanded().layouts(),
+            partly: shape.partly_shared(),
+            places: shape.places(),
         })
     }
 
@@ -226,14 +291,15 @@ impl ProblemTemplate {
         systems: Range<usize>,
     ) -> Result<PartProblem<'a>> {
         let ProblemTemplate { shape, options, .. } = self;
-        let Range { start: first, .. } = systems;
-        let systems = systems.len();
-        for (name, (values, layout)) in Inputs::NAMES.zip(inputs.zip(self.layouts)) {
-            check_at_least(name, layout.total(systems), values.len())?;
-        }
-        let Inputs { coefficients, rhs, initial_values, steps } = inputs
-            .zip(self.layouts)
-            .map(|(values, layout)| Counted::<Input>::new(values, &layout).array);
+        let axes = self.axes(inputs)?;
+        let arrays = inputs.zip(self.layouts).zip(self.places.as_ref().zip(FIRST_INNER));
+        let Inputs { coefficients, rhs, initial_values, steps } =
+            Inputs::NAMES.zip(arrays).try_map(|(name, ((values, layout), places))| {
+                Input::new(name, values, &layout, places, &axes, &systems)
+            })?;
+        let range = systems;
+        let Range { start: first, .. } = range;
+        let systems = range.len();
         let weights = &options.weights;
         let slack_cost = match options.formulation {
             Formulation::LeastSquares => 0.0,
@@ -267,22 +333,57 @@ impl ProblemTemplate {
                 let part = Values::from(scales).part(first * shape.points, systems * shape.points);
                 part.address.pointer()
             }),
+            axes: axes.for_launch(first),
             coefficients,
             rhs,
             initial_values,
             steps,
         };
-        Ok(PartProblem { parameters, layouts: self.layouts, arrays: PhantomData })
+        Ok(PartProblem { parameters, layouts: self.layouts, axes, range, arrays: PhantomData })
     }
 
-    /// Returns the directions of the inputs of a part.
-    pub fn tangents<'a>(&self, tangents: Inputs<Option<Values<'a>>>) -> TangentInputs<'a> {
-        let inputs = tangents.zip(self.layouts).map(|(values, layout)| match values {
-            Some(values) => Counted::<Input>::new(values, &layout),
-            None => Counted::<Input>::none(),
-        });
-        TangentInputs { inputs, arrays: PhantomData }
+    /// Returns the directions of the inputs of a part of a problem.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if one has fewer values than the systems of the part need.
+    pub fn tangents<'a>(
+        &self,
+        problem: &PartProblem<'_>,
+        tangents: Inputs<Option<Values<'a>>>,
+    ) -> Result<TangentInputs<'a>> {
+        let arrays = tangents.zip(self.layouts).zip(self.places.as_ref().zip(FIRST_INNER));
+        let inputs = Inputs::NAMES.zip(arrays).try_map(|(name, ((values, layout), places))| {
+            let name = format!("direction of {name}");
+            let PartProblem { axes, range, .. } = problem;
+            let input = |values| Input::new(&name, values, &layout, places, axes, range);
+            values.map_or(Ok(Input::none()), input)
+        })?;
+        Ok(TangentInputs { inputs, arrays: PhantomData })
     }
+
+    /// Returns the axes of the batch in inputs, and in arrays of their shapes where kernels can follow these.
+    fn axes(&self, inputs: Inputs<Values<'_>>) -> Result<Axes> {
+        let given =
+            inputs.zip(self.places.as_ref()).map(|(values, own)| values.places.unwrap_or(own));
+        self.axes_of(given).or_else(|| Axes::of(strided(given))).ok_or_else(|| {
+            let message = "the inputs lie along more than three axes of the batch, or 2³¹ systems and more: \
+                           copies are needed that are row-major, with values for every system";
+            Error::argument("batch", message)
+        })
+    }
+
+    /// Returns the axes of the batch in inputs at these places, and in arrays of their shapes, if kernels can
+    /// follow them.
+    pub fn axes_of(&self, places: Inputs<&Places>) -> Option<Axes> {
+        Axes::of(strided(places).chain(strided(self.places.as_ref())))
+    }
+}
+
+/// Iterates over the places of the inputs that are not dense.
+fn strided<'a>(places: Inputs<&'a Places>) -> impl Iterator<Item = &'a Places> {
+    let strided =
+        |(places, points): &(&'a Places, usize)| reading(places, *points) != Reading::Dense;
+    places.zip(FIRST_INNER).into_iter().filter(strided).map(|(places, _)| places)
 }
 
 fn row_table((family, table): &(RowFamily, Buffer<f64>)) -> RowTable {

@@ -13,6 +13,7 @@ use crate::backend::cuda::bindings::{Output, Status};
 use crate::backend::cuda::driver::Buffer;
 use crate::backend::cuda::driver::CudaDevice;
 use crate::backend::cuda::driver::ranges::range;
+use crate::backend::cuda::path::apart::Apart;
 use crate::backend::cuda::path::problem::{ProblemTemplate, Values, WEIGHTS};
 use crate::backend::cuda::path::sums::{Columns, SumPartials};
 use crate::backend::cuda::path::{CotangentView, Counted, GradientOutputs, Path, SolutionViewMut};
@@ -50,6 +51,8 @@ pub(crate) struct Batch<T: Real> {
     /// Number of systems of a part; the last part may have fewer.
     part_systems: usize,
     partials: Partials,
+    /// Gradients of the inputs that are partly shared.
+    apart: Inputs<Option<Apart>>,
     /// Solver for everything but solves and gradients, made when it is first needed.
     cold: Option<Box<Cold<T>>>,
 }
@@ -88,11 +91,11 @@ impl<T: Real> Batch<T> {
         path: CudaPath,
         staging: impl Fn(usize) -> Result<S>,
     ) -> Result<(Self, S)> {
-        let path = paths::choose::<T>(device, shape, options, path)?;
+        let path = paths::choose::<T>(device, &shape.expanded(), options, path)?;
         Self::with_path(device, shape, options, path, staging)
     }
 
-    /// Makes a batch with a path that was chosen already.
+    /// Makes a batch with a path that was chosen already for this shape, [expanded](ProblemShape::expanded).
     ///
     /// # Errors
     /// Those of [`Self::new`].
@@ -105,6 +108,9 @@ impl<T: Real> Batch<T> {
     ) -> Result<(Self, S)> {
         let template = ProblemTemplate::new::<T>(device, shape, options)?;
         let partials = Partials::new(device, shape.batch, path.group(), &template.layouts)?;
+        let apart = template.layouts.zip(shape.sums()).zip(template.partly);
+        let apart = apart
+            .map(|((layout, sums), partly)| partly.then(|| Apart::new(shape.batch, &layout, sums)));
         let mut part_systems = shape.batch;
         let (workspace, staging) = loop {
             let bytes = path.workspace(part_systems);
@@ -127,6 +133,7 @@ impl<T: Real> Batch<T> {
             workspace,
             part_systems,
             partials,
+            apart,
             cold: None,
         };
         Ok((batch, staging))
@@ -146,7 +153,9 @@ impl<T: Real> Batch<T> {
     /// Returns how problems are solved, for people to read.
     pub fn plan(&self) -> Plan {
         let (forward, adjoint) = self.path.launches();
-        let sums = usize::from(self.partials.groups > 1);
+        let apart = || self.apart.as_ref().into_iter().flatten();
+        let sums =
+            usize::from(self.partials.groups > 1) + apart().map(Apart::launches).sum::<usize>();
         let parts = self.parts().count();
         // The workspace has the factors of one part: with several, each is solved again before its
         // adjoint.
@@ -156,20 +165,14 @@ impl<T: Real> Batch<T> {
             parts,
             forward_launches: forward * parts,
             adjoint_launches: (adjoint + if parts > 1 { forward } else { 0 }) * parts + sums,
-            workspace_bytes: self.workspace.len() + self.partials.sums.len() * size_of::<f64>(),
+            workspace_bytes: self.workspace.len()
+                + self.partials.sums.len() * size_of::<f64>()
+                + apart().map(Apart::bytes).sum::<usize>(),
         }
     }
 
-    /// Returns the inputs of one part within those of the batch.
-    pub fn part_inputs<'a>(&self, inputs: Inputs<Values<'a>>, part: Part) -> Inputs<Values<'a>> {
-        let Part { first, systems } = part;
-        inputs
-            .zip(self.template.layouts)
-            .map(|(values, layout)| values.systems(&layout, first, systems))
-    }
-
-    /// Solves one part. Its inputs, like those of the functions below, are those of its systems
-    /// only.
+    /// Solves one part. The inputs, and directions below, are those of the batch; all else is that of the
+    /// systems of the part only.
     pub fn solve(
         &mut self,
         part: Part,
@@ -185,7 +188,7 @@ impl<T: Real> Batch<T> {
     }
 
     /// Computes the gradients of one part, which must be the part last solved. `targets` are those
-    /// of the part for inputs with a batch axis and the whole gradient for the others, to which
+    /// of the part for inputs that no systems share and the whole gradient for the others, to which
     /// [`Self::sum_gradients`] writes the sum; a gradient whose target is `None` is not computed.
     pub fn vjp(
         &mut self,
@@ -203,19 +206,22 @@ impl<T: Real> Batch<T> {
         let mut sums = partials.sums.part_mut(rows.start * row, rows.len() * row);
         let in_rows = partials.groups > 1;
         let mut column = 0;
-        let columns = self.template.layouts.zip(partials.columns);
-        let outputs = columns.zip(targets).map(|((layout, count), target)| {
+        let columns = self.template.layouts.zip(partials.columns).zip(self.apart.as_mut());
+        let outputs = columns.zip(targets).try_map(|(((layout, count), apart), target)| {
             let Some(mut target) = target else {
                 column += count;
-                return Counted::<Output>::none(&layout);
+                return Ok(Counted::<Output>::none(&layout));
             };
+            if let Some(apart) = apart {
+                return apart.output(device, &layout, part.first, part.systems);
+            }
             if !in_rows || count == 0 {
-                return Counted::<Output>::new(device, &mut target, &layout, layout.values);
+                return Ok(Counted::<Output>::new(device, &mut target, &layout, layout.values));
             }
             let mut sums = sums.slice_mut(column..);
             column += count;
-            Counted::<Output>::new(device, &mut sums, &layout, row)
-        });
+            Ok::<_, Error>(Counted::<Output>::new(device, &mut sums, &layout, row))
+        })?;
         let weights = match in_rows {
             true => Counted::<Output>::new(device, &mut sums.slice_mut(column..), &WEIGHTS, row),
             false => Counted::<Output>::new(device, &mut weights, &WEIGHTS, row),
@@ -225,15 +231,23 @@ impl<T: Real> Batch<T> {
         self.path.vjp(&problem, &mut self.workspace.view_mut(), status, cotangent, &gradients)
     }
 
-    /// Adds up the partial sums of all parts, which are those of the inputs without a batch axis,
-    /// and of the weights (4).
+    /// Adds up what several systems share: the partial sums of all parts, which are those of the inputs
+    /// without a batch axis and of the weights (4), and the gradients of what is partly shared.
     pub fn sum_gradients(
-        &self,
+        &mut self,
         targets: Inputs<Option<CudaViewMut<'_, T>>>,
         weights: CudaViewMut<'_, T>,
     ) -> Result<()> {
         let _range = range("sum of shared gradients");
         let Partials { groups, columns, sums, kernel, .. } = &self.partials;
+        let targets =
+            targets.zip(self.apart.as_mut()).try_map(|(target, apart)| match (target, apart) {
+                (Some(target), Some(apart)) => {
+                    apart.add_up(&self.device, kernel, target)?;
+                    Ok(None)
+                }
+                (target, _) => Ok::<_, Error>(target),
+            })?;
         if *groups == 1 {
             return Ok(());
         }
@@ -312,7 +326,7 @@ impl<T: Real> Batch<T> {
         let cold = match cold {
             Some(cold) => cold,
             none => {
-                let made = Cold::new(device, shape, template.options(), *part_systems)?;
+                let made = Cold::new(device, &shape.expanded(), template.options(), *part_systems)?;
                 none.insert(Box::new(made))
             }
         };

@@ -23,7 +23,8 @@ use crate::solution::Status;
 /// the plan and the workspace.
 ///
 /// The mathematics is that of [`Solver`](crate::Solver). The inputs are coefficients, right-hand
-/// side, initial values and steps, in the shapes of [`ProblemBuilder`](crate::ProblemBuilder),
+/// side, initial values and steps, in the shapes of [`ProblemBuilder`](crate::ProblemBuilder), row-major or
+/// with [`Strides`](crate::cuda::Strides),
 /// stored as f64, f32, `half::f16` or `half::bf16` and computed on in double precision; results are
 /// stored as `T`. Only this solver takes inputs of half precision: a [`Problem`](crate::Problem) in
 /// the program's memory is of `T` itself. Calls return before the device has done the work; a
@@ -69,11 +70,6 @@ impl<T: Real> DeviceSolver<T> {
                            device: `Solver::on` takes a problem from the program's memory";
             return Err(Error::argument("follow_growth", message));
         }
-        if shape.partly.is_some() {
-            let message = "an input has some axes of the batch and shares others, which only arrays in \
-                           the program's memory can";
-            return Err(Error::argument("batch", message));
-        }
         let details = SolutionDetails::new(device, shape.batch)?;
         let derived = SolutionDetails::new(device, shape.batch)?;
         let weights = Buffer::unwritten(device, "gradient of the weights", 4)?;
@@ -99,14 +95,15 @@ impl<T: Real> DeviceSolver<T> {
     ///
     /// # Errors
     /// [`Error::Argument`] if an array does not have the length that the shape asks for or lies on
-    /// another device, [`Error::Device`] if the device fails.
+    /// another device, or has [`Strides`](crate::cuda::Strides) of another shape; if inputs with strides, or such as
+    /// share some axes of the batch and not others, lie along more than three axes of the batch or reach over
+    /// 2³¹ values; [`Error::Device`] if the device fails.
     pub fn solve(&mut self, inputs: Inputs<Values<'_>>, values: &mut Buffer<T>) -> Result<()> {
         self.check_inputs("", inputs.map(Some))?;
         self.check("solution", self.solution_values(), Values::from(&*values))?;
         self.solved = false;
         for part in self.batch.parts() {
             let mut solution = self.details.view_mut(values, part.first, part.systems);
-            let inputs = self.batch.part_inputs(inputs, part);
             self.batch.solve(part, inputs, &mut solution)?;
         }
         self.solved = true;
@@ -165,16 +162,18 @@ impl<T: Real> DeviceSolver<T> {
             gradients.as_ref().map(|gradient| gradient.as_deref().map(Values::from)),
         )?;
         let mut gradients = gradients;
-        let layouts = self.batch.template.layouts;
+        let layouts = self.batch.template.layouts.zip(self.batch.template.partly);
         for part in self.batch.parts() {
             let Part { first, systems } = part;
-            let inputs = self.batch.part_inputs(inputs, part);
             self.solve_again(part, inputs)?;
             let status = self.details.status.part(first, systems);
             let cotangent = self.part_of_cotangent(cotangent, epsilon, part);
-            let targets = gradients.as_mut().zip(layouts).map(|(gradient, layout)| {
+            let targets = gradients.as_mut().zip(layouts).map(|(gradient, (layout, partly))| {
                 let (first, values) = (first * layout.system, layout.total(systems));
-                gradient.as_mut().map(|gradient| gradient.part_mut(first, values))
+                gradient.as_mut().map(|gradient| match partly {
+                    true => gradient.view_mut(),
+                    false => gradient.part_mut(first, values),
+                })
             });
             let weights = self.weights.view_mut();
             self.batch.vjp(part, inputs, &status, &cotangent, targets, weights)?;
@@ -207,14 +206,9 @@ impl<T: Real> DeviceSolver<T> {
         self.check("tangent", self.solution_values(), Values::from(&*tangent))?;
         let directions = directions.map(|direction| direction.map(Values::from));
         self.check_inputs("direction of ", directions)?;
-        let layouts = self.batch.template.layouts;
         for part in self.batch.parts() {
             let Part { first, systems } = part;
-            let inputs = self.batch.part_inputs(inputs, part);
             let status = self.details.status.part(first, systems);
-            let directions = directions.zip(layouts).map(|(direction, layout)| {
-                direction.map(|direction| direction.systems(&layout, first, systems))
-            });
             let mut tangent = self.derived.view_mut(tangent, first, systems);
             self.batch.jvp(part, inputs, &status, directions, &mut tangent)?;
         }
@@ -240,7 +234,6 @@ impl<T: Real> DeviceSolver<T> {
         self.check_cotangent(q, epsilon)?;
         self.check("result", self.solution_values(), Values::from(&*result))?;
         for part in self.batch.parts() {
-            let inputs = self.batch.part_inputs(inputs, part);
             let status = self.details.status.part(part.first, part.systems);
             let q = self.part_of_cotangent(q, epsilon, part);
             let mut result = self.derived.view_mut(result, part.first, part.systems);
@@ -292,12 +285,20 @@ impl<T: Real> DeviceSolver<T> {
     /// Checks the array of each input that has one; `prefix` and the input's name say in errors
     /// what it is.
     fn check_inputs(&self, prefix: &str, inputs: Inputs<Option<Values<'_>>>) -> Result<()> {
-        let arrays = inputs.zip(self.batch.template.layouts);
-        for (name, (values, layout)) in Inputs::NAMES.zip(arrays) {
-            if let Some(values) = values {
-                let expected = layout.total(self.shape().batch);
-                self.check(format_args!("{prefix}{name}"), expected, values)?;
-            }
+        let own = self.batch.template.places.as_ref();
+        let arrays = inputs.zip(self.shape().inputs()).zip(own);
+        for (name, ((values, axes), own)) in Inputs::NAMES.zip(arrays) {
+            let Some(values) = values else { continue };
+            let argument = format_args!("{prefix}{name}");
+            let expected = match values.places() {
+                None => axes.iter().product(),
+                Some(places) if places.is_like(own) => places.reach(),
+                Some(_) => {
+                    let message = "the strides are those of an input of another shape";
+                    return Err(Error::argument(argument.to_string(), message));
+                }
+            };
+            self.check(argument, expected, values)?;
         }
         Ok(())
     }

@@ -1,5 +1,8 @@
 //! The solver of problems in the program's memory: it uploads, solves and downloads part by part.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use crate::adjoint::{Cotangent, GradientsMut, Tangents, overflow_in_sum};
@@ -7,35 +10,23 @@ use crate::backend::cuda::bindings as parameters;
 use crate::backend::cuda::driver::Buffer;
 use crate::backend::cuda::driver::CudaDevice;
 use crate::backend::cuda::path::Path;
-use crate::backend::cuda::path::problem::Values;
+use crate::backend::cuda::path::places::{Reading, reading};
+use crate::backend::cuda::path::problem::{ProblemTemplate, Values};
 use crate::backend::cuda::path::results::{SolutionBuffers, values_of_system};
 use crate::backend::cuda::solve::batch::{Batch, Part};
 use crate::backend::cuda::solve::paths::{self, CudaPath};
-use crate::backend::expanded::Expanded;
 use crate::backend::{self, engine::of_precision};
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
-use crate::memory::zeros;
+use crate::memory::{grow, zeros};
 use crate::options::{Options, Weights};
 use crate::plan::Plan;
 use crate::problem::Problem;
 use crate::real::Real;
-use crate::shape::ProblemShape;
+use crate::shape::{FIRST_INNER, Places, ProblemShape};
 use crate::solution::{Residuals, SolutionMut, Status};
 
-/// Makes the engine of a device for problems of one shape, computing in `T`. It solves problems whose arrays
-/// have strides or share some axes of the batch, too, by way of copies.
-pub fn on_host<T: Real>(
-    device: &Arc<CudaDevice>,
-    shape: &ProblemShape,
-    options: &Options,
-    path: CudaPath,
-) -> Result<Box<dyn backend::Engine<T>>> {
-    let engine = |shape: &ProblemShape| new(device, shape, options, path);
-    Ok(Box::new(Expanded::new(shape, engine)?))
-}
-
-/// Makes the engine of a device for problems of one shape whose arrays are row-major.
+/// Makes the engine of a device for problems of one shape, computing in `T`.
 pub fn new<T: Real>(
     device: &Arc<CudaDevice>,
     shape: &ProblemShape,
@@ -78,15 +69,17 @@ fn double(
 pub struct Engine<T: Real> {
     batch: Batch<T>,
     staging: Staging<T>,
+    /// Places of inputs that have values for every system, unless all share them.
+    expanded: Inputs<Places>,
 }
 
 /// The arrays on the device for one part of the batch.
 struct Staging<T: Real> {
-    inputs: Inputs<Buffer<T>>,
+    inputs: Inputs<Staged<T>>,
     /// Solution, whose values and slack are read at once; then q of M⁻¹ q.
     solution: SolutionBuffers<T>,
     /// Gradients or directions of the inputs.
-    directions: Inputs<Buffer<T>>,
+    directions: Inputs<Staged<T>>,
     /// Cotangent or tangent of the solution, or M⁻¹ q.
     response: SolutionBuffers<T>,
     /// Gradient ∂ℓ/∂(weights), (4).
@@ -100,12 +93,78 @@ struct Staging<T: Real> {
     squares: Vec<f64>,
 }
 
+/// An array on the device of the size of an input, or of its gradient if that is larger.
+struct Staged<T: Real> {
+    buffer: Buffer<T>,
+    /// Places of the values, unless they lie row-major.
+    places: Option<Places>,
+    /// Number of the first system.
+    first: usize,
+    /// Copy of values that kernels cannot read where they lie.
+    copy: Vec<T>,
+}
+
+impl<T: Real> Staged<T> {
+    /// Returns the values that were uploaded.
+    fn values(&self) -> Values<'_> {
+        let values = Values::from(&self.buffer).beginning_with(self.first);
+        match &self.places {
+            Some(places) => values.at(places),
+            None => values,
+        }
+    }
+
+    /// Uploads what the systems of a part need of an array with values at these places: as it lies, if that is
+    /// row-major, or `follows` (kernels can follow the axes of the batch) and it has no gaps; else a copy that has
+    /// the `expanded` places, those of values for every system.
+    fn upload(
+        &mut self,
+        name: &str,
+        values: &[T],
+        (places, points): (&Places, usize),
+        follows: bool,
+        expanded: &Places,
+        part: Part,
+    ) -> Result<()> {
+        let reach = places.reach();
+        let values = match reading(places, points) {
+            Reading::Dense => {
+                (self.places, self.first) = (None, part.first);
+                let first = expanded.of(part.first);
+                &values[first..][..expanded.of(part.systems - 1) + expanded.values()]
+            }
+            Reading::Strided if follows && reach <= self.buffer.len() => {
+                (self.places, self.first) = (Some(places.clone()), 0);
+                &values[..reach]
+            }
+            Reading::Strided | Reading::No => {
+                (self.places, self.first) = (Some(expanded.clone()), part.first);
+                let systems = if expanded.shared() { 1 } else { part.systems };
+                grow(name, systems * expanded.values(), &mut self.copy)?;
+                let all =
+                    (part.first..part.first + systems).flat_map(|system| places.of_values(system));
+                for (to, place) in self.copy.iter_mut().zip(all) {
+                    *to = values[place];
+                }
+                &self.copy
+            }
+        };
+        self.buffer.copy_from_host(name, values)
+    }
+}
+
 impl<T: Real> Staging<T> {
     fn new(device: &Arc<CudaDevice>, shape: &ProblemShape, systems: usize) -> Result<Self> {
+        let own = shape.inputs().zip(shape.partly_shared());
+        let own = own.map(|(axes, partly)| if partly { axes.iter().product() } else { 0 });
         let arrays = |prefix: &str| {
-            Inputs::NAMES.zip(shape.layouts()).try_map(|(name, layout)| {
-                Buffer::unwritten(device, &format!("{prefix}{name}"), layout.total(systems))
-            })
+            Inputs::NAMES.zip(shape.expanded().layouts().zip(own)).try_map(
+                |(name, (layout, own))| {
+                    let len = layout.total(systems).max(own);
+                    let buffer = Buffer::unwritten(device, &format!("{prefix}{name}"), len)?;
+                    Ok::<_, Error>(Staged { buffer, places: None, first: 0, copy: Vec::new() })
+                },
+            )
         };
         Ok(Staging {
             inputs: arrays("")?,
@@ -129,11 +188,11 @@ impl<T: Real> Engine<T> {
         options: &Options,
         path: CudaPath,
     ) -> Result<Self> {
-        let path = paths::choose::<T>(device, shape, options, path)?;
+        let path = paths::choose::<T>(device, &shape.expanded(), options, path)?;
         Self::with_path(device, shape, options, path)
     }
 
-    /// Makes an engine with a path that was made already.
+    /// Makes an engine with a path that was made already for this shape, [expanded](ProblemShape::expanded).
     pub fn with_path(
         device: &Arc<CudaDevice>,
         shape: &ProblemShape,
@@ -143,14 +202,16 @@ impl<T: Real> Engine<T> {
         let (batch, staging) = Batch::with_path(device, shape, options, path, |systems| {
             Staging::new(device, shape, systems)
         })?;
-        Ok(Engine { batch, staging })
+        Ok(Engine { batch, staging, expanded: shape.expanded().places() })
     }
 
     fn upload(&mut self, problem: &Problem<'_, T>, part: Part) -> Result<()> {
-        let arrays = problem.inputs.zip(self.batch.template.layouts);
+        let places = problem.places.as_ref();
+        let follows = self.batch.template.axes_of(places).is_some();
+        let arrays = problem.inputs.zip(places.zip(FIRST_INNER)).zip(self.expanded.as_ref());
         let staged = self.staging.inputs.as_mut();
-        for (name, ((host, layout), input)) in Inputs::NAMES.zip(arrays.zip(staged)) {
-            input.copy_from_host(name, layout.part(host, part.first, part.systems))?;
+        for (name, (((host, places), expanded), input)) in Inputs::NAMES.zip(arrays.zip(staged)) {
+            input.upload(name, host, places, follows, expanded, part)?;
         }
         Ok(())
     }
@@ -163,7 +224,7 @@ impl<T: Real> Engine<T> {
         }
         self.upload(problem, part)?;
         let Staging { inputs, solution, .. } = &mut self.staging;
-        let inputs = inputs.as_ref().map(Values::from);
+        let inputs = inputs.as_ref().map(Staged::values);
         self.batch.solve(part, inputs, &mut solution.view_mut(part.systems))
     }
 
@@ -249,7 +310,7 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
             let Part { first, systems } = part;
             let Staging { inputs, solution: staged, status: on_device, codes, .. } =
                 &mut self.staging;
-            let inputs = inputs.as_ref().map(Values::from);
+            let inputs = inputs.as_ref().map(Staged::values);
             self.batch.solve(part, inputs, &mut staged.view_mut(systems))?;
             staged.copy_to_host(["solution", "epsilon"], &mut solution, part.range())?;
             let status = &mut status[first..][..systems];
@@ -268,7 +329,8 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
         found: &mut [Status],
     ) -> Result<()> {
         let wanted = gradients.inputs.as_ref().map(Option::is_some);
-        let layouts = self.batch.template.layouts;
+        let ProblemTemplate { layouts, partly, .. } = self.batch.template;
+        let summed = layouts.zip(partly).map(|(layout, partly)| layout.shared() || partly);
         for part in self.batch.parts() {
             self.restore(problem, part)?;
             self.put_status(status, part)?;
@@ -277,9 +339,9 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
             staging.response.write_cotangent(cotangent, part.range())?;
             let targets = staging.directions.as_mut().zip(layouts).zip(wanted);
             let targets = targets.map(|((gradient, layout), wanted)| {
-                wanted.then(|| gradient.part_mut(0, layout.total(systems)))
+                wanted.then(|| gradient.buffer.part_mut(0, layout.total(systems)))
             });
-            let inputs = staging.inputs.as_ref().map(Values::from);
+            let inputs = staging.inputs.as_ref().map(Staged::values);
             self.batch.vjp(
                 part,
                 inputs,
@@ -289,25 +351,29 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
                 staging.weights.view_mut(),
             )?;
             let host = gradients.inputs.as_mut();
-            for ((gradient, layout), host) in staging.directions.as_ref().zip(layouts).zip(host) {
+            let arrays = staging.directions.as_ref().zip(layouts.zip(summed)).zip(host);
+            for ((gradient, (layout, summed)), host) in arrays {
                 if let Some(host) = host
-                    && !layout.shared()
+                    && !summed
                 {
                     let host = &mut host[first * layout.values..][..systems * layout.values];
-                    gradient.copy_to_host("gradient", host)?;
+                    gradient.buffer.copy_to_host("gradient", host)?;
                 }
             }
         }
         let Staging { directions, weights, .. } = &mut self.staging;
-        let targets = directions.as_mut().zip(wanted);
-        let targets = targets.map(|(gradient, wanted)| wanted.then(|| gradient.view_mut()));
+        let lengths = gradients.inputs.as_ref().map(|host| host.as_deref().map(<[T]>::len));
+        let targets = directions.as_mut().zip(lengths.zip(summed));
+        let targets = targets.map(|(gradient, (len, summed))| {
+            len.filter(|_| summed).map(|len| gradient.buffer.part_mut(0, len))
+        });
         self.batch.sum_gradients(targets, weights.view_mut())?;
         let host = gradients.inputs.as_mut();
-        for ((gradient, layout), host) in directions.as_ref().zip(layouts).zip(host) {
+        for ((gradient, summed), host) in directions.as_ref().zip(summed).zip(host) {
             if let Some(host) = host
-                && layout.shared()
+                && summed
             {
-                gradient.copy_to_host("gradient", host)?;
+                gradient.buffer.copy_to_host("gradient", host)?;
             }
         }
         if let Some(of_weights) = &mut gradients.weights {
@@ -332,21 +398,23 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
         status: &[Status],
         mut derivative: SolutionMut<'_, T>,
     ) -> Result<()> {
-        let layouts = self.batch.template.layouts;
+        let follows = self.batch.template.axes_of(problem.places.as_ref()).is_some();
         for part in self.batch.parts() {
             self.restore_problem(problem, status, part)?;
-            let Part { first, systems } = part;
+            let systems = part.systems;
             let staging = &mut self.staging;
-            let given = tangents.zip(layouts).zip(staging.directions.as_mut());
+            let places = self.batch.template.places.as_ref().zip(FIRST_INNER);
+            let given = tangents.zip(places.zip(self.expanded.as_ref()));
+            let given = given.zip(staging.directions.as_mut());
             let directions = Inputs::NAMES.zip(given).try_map(|(name, given)| {
-                let ((tangent, layout), direction) = given;
+                let ((tangent, (places, expanded)), direction) = given;
                 let Some(tangent) = tangent else { return Ok(None) };
-                direction.copy_from_host(name, layout.part(tangent, first, systems))?;
-                Ok::<_, Error>(Some(Values::from(&*direction)))
+                direction.upload(name, tangent, places, follows, expanded, part)?;
+                Ok::<_, Error>(Some(direction.values()))
             })?;
             self.batch.jvp(
                 part,
-                staging.inputs.as_ref().map(Values::from),
+                staging.inputs.as_ref().map(Staged::values),
                 &staging.solution.details.status.part(0, systems),
                 directions,
                 &mut staging.response.view_mut(systems),
@@ -374,7 +442,7 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
             solution.write_cotangent(q, part.range())?;
             self.batch.inverse(
                 part,
-                inputs.as_ref().map(Values::from),
+                inputs.as_ref().map(Staged::values),
                 &solution.details.status.part(0, part.systems),
                 &solution.cotangent(q, part.systems),
                 &mut response.view_mut(part.systems),
@@ -396,7 +464,7 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
             let staging = &mut self.staging;
             self.batch.squared_defects(
                 part,
-                staging.inputs.as_ref().map(Values::from),
+                staging.inputs.as_ref().map(Staged::values),
                 &staging.solution.details.status.part(0, systems),
                 &mut staging.defects.part_mut(0, systems * 4),
             )?;
@@ -428,7 +496,7 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
             let staging = &mut self.staging;
             self.batch.variances(
                 part,
-                staging.inputs.as_ref().map(Values::from),
+                staging.inputs.as_ref().map(Staged::values),
                 &staging.solution.details.status.part(0, systems),
                 &mut staging.response.values.part_mut(0, systems * size),
             )?;

@@ -6,7 +6,7 @@
 //! in that header (then `cargo xtask bindings`), at the structure in the kernel, and here. Arrays
 //! that are never needed at the same time begin at the same place.
 
-use super::plan::{Band, Kind, MOST_ROWS, Plan};
+use super::plan::{Band, Kind, Plan};
 use crate::backend::cuda::bindings::{
     BandLayout, CovariancesLayout, GradientLayout, ResidualLayout, RowsLayout, TableLayout,
     TangentLayout, TeamLayout,
@@ -54,17 +54,18 @@ pub struct Memory {
 }
 
 impl Band {
-    /// Lays out what eliminating this matrix and substituting in it need.
-    fn layout(&self, arena: &mut Arena) -> BandLayout {
+    /// Lays out what eliminating this matrix in strips of so many rows and substituting in it need.
+    fn layout(&self, strip: usize, arena: &mut Arena) -> BandLayout {
         let (p, w, c) = (self.block, self.bandwidth, self.border);
         BandLayout {
             window: arena.take(self.window_values()),
             pivots: arena.take(p),
             wholes: arena.take(p),
-            panel: arena.take(MOST_ROWS * MOST_ROWS),
+            panel: arena.take(strip * strip),
             corner: arena.take(c * (c + 1)),
             corner_wholes: arena.take(c),
             given: arena.take(2 * p),
+            beside: arena.take(2 * p),
             x: arena.take(2 * p),
             solved: arena.take(2 * (w + 1) * p),
             border: arena.take(2 * c),
@@ -217,9 +218,9 @@ impl Plan {
         let mut arena = start;
         layout.rows = self.rows(&mut arena);
         let mut of_separators = arena;
-        layout.band = self.band().layout(&mut arena);
+        layout.band = self.band().layout(self.strip(), &mut arena);
         if self.has_separators() {
-            layout.separators = self.separators().layout(&mut of_separators);
+            layout.separators = self.separators().layout(self.strip(), &mut of_separators);
         }
         arena.units = arena.units.max(of_separators.units);
         let own = own(&mut arena);

@@ -55,8 +55,10 @@ const MOST_PARTIAL_VALUES: usize = 1 << 25;
 const FEWEST_GROUPS: usize = 16;
 /// The most values of an array of one system, which the kernels count with 32 bits.
 const MOST_VALUES: usize = 1 << 30;
-/// The most rows that are eliminated at once, as in kernels/team/banded.cuh.
-pub(super) const MOST_ROWS: usize = 4;
+/// The most rows of a strip, which are eliminated at once, in teams within a warp
+/// (kernels/team/strips.cuh) and in whole warps (kernels/team/elimination.cuh).
+const STRIP: usize = 4;
+const STRIP_OF_WARPS: usize = 8;
 /// The least P for which a system is shared by several warps if that fills the device: the places
 /// of a block row are then some four for each thread of a block.
 const LEAST_OF_WARPS: usize = 20;
@@ -65,8 +67,8 @@ const LEAST_OF_WARPS: usize = 20;
 const FULL_WARPS: usize = 8;
 /// The least points of a system that two teams share: one each, and one where they meet.
 const LEAST_TWISTED: usize = 3;
-/// The threads of each of them: up to P = 31 one for each of the 3P + 1 columns that are eliminated,
-/// and few enough for a multiprocessor to hold two pairs with 168 registers a thread.
+/// The threads of each of them: three warps, which eliminate tiles of eight columns, few enough for a
+/// multiprocessor to hold two pairs with 168 registers a thread.
 const TWISTED_THREADS: usize = 96;
 /// The least P for which more threads have something to do than those of two teams.
 const LEAST_OF_LARGE: usize = 64;
@@ -308,6 +310,14 @@ impl Plan {
             derivatives: self.derivatives,
             bandwidth: self.bandwidth(),
             border: self.border + if self.has_separators() { self.separator() } else { 0 },
+        }
+    }
+
+    /// Returns the most rows of a strip.
+    pub(super) fn strip(&self) -> usize {
+        match self.kind {
+            Kind::Warp | Kind::Chunk => STRIP,
+            Kind::Block | Kind::Global | Kind::Twisted => STRIP_OF_WARPS,
         }
     }
 

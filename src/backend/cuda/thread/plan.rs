@@ -28,7 +28,8 @@ const CHUNK_SIZES: [(usize, usize); 4] = [(1, 2), (1, 3), (1, 4), (2, 2)];
 //     chunk a thread                             5037         9144
 //     each level of the separators (a chunk's)   2286         3670
 //
-// In units of the first line: at most 5/3 for a chunk's point, 3/4 for a level.
+// In units of the first line: at most 5/3 for a chunk's point, 3/4 for a level. (A level was counted when its
+// neighbors were read from global memory, and is cheaper now.)
 // A warp moves 51 to 73 kB a point, half as much again with chunks, and a multiprocessor's share of
 // the memory's bandwidth is about 10 bytes a clock: 1.5 units a warp; a third of that while all fits the
 // second-level cache.
@@ -51,7 +52,8 @@ const WARPS: usize = 2;
 const LEAST_POINTS: usize = 4;
 /// The time of a level of the separators in times of a point of a solve and its gradient, both for one
 /// state and order 2 on an H100: with 128 chunks in one block, by estimates as those of docs/kernels.md, 1 × 1000
-/// takes 241 µs at 8 points a chunk and 1 × 10000 1274 µs at 79, so 14 µs a point and 18 µs a level.
+/// took 241 µs at 8 points a chunk and 1 × 10000 1274 µs at 79, so 14 µs a point and 18 µs a level. Both have become
+/// faster since, a level more than a point.
 const LEVEL: f64 = 1.2;
 /// The time of a launch, some 3 µs, in times of a point.
 const LAUNCH: f64 = 0.2;
@@ -222,7 +224,7 @@ impl Staging {
         let p = shape.block();
         if let Some(chunks) = chunks {
             staging.scratch = staging.bytes / 8;
-            let values = if gradients { p } else { 2 * p + p * p + upper(p) };
+            let values = if gradients { 3 * p } else { exchanged(p).max(2 * p + p * p + upper(p)) };
             staging.bytes += TILE * values * 8;
             staging.exchanged = chunks.warps() * 8;
         } else {
@@ -232,6 +234,12 @@ impl Staging {
         }
         staging
     }
+}
+
+/// Returns the number of values that a separator with so many unknowns leaves to its neighbors
+/// (`kernels/thread/reduction.cuh`).
+pub(super) fn exchanged(block: usize) -> usize {
+    2 * upper(block) + block * block
 }
 
 /// Returns the number of values of an upper triangle.
@@ -336,9 +344,13 @@ impl Plan {
         chunks.filter_map(plan)
     }
 
-    /// Returns the plan that takes the least time, the first of several.
+    /// Returns the plan that takes the least time, the first of several. Where every system has a
+    /// multiprocessor of its own, that is the time of waiting.
     fn fastest(plans: impl Iterator<Item = Self>, batch: usize, limits: &Limits) -> Option<Self> {
-        let time = |plan: &Self| plan.time(batch, limits.multiprocessors);
+        let time = |plan: &Self| match batch <= limits.multiprocessors {
+            true => plan.latency(),
+            false => plan.time(batch, limits.multiprocessors),
+        };
         plans.min_by(|one, other| time(one).total_cmp(&time(other)))
     }
 

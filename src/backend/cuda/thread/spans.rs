@@ -8,7 +8,7 @@ use std::sync::Arc;
 use cudarc::driver::{CudaView, CudaViewMut};
 
 use super::chunks::Chunks;
-use super::plan::{Plan, TILE};
+use super::plan::{Plan, TILE, exchanged};
 use crate::backend::cuda::bindings::{
     Output, STORAGE_F64, Status, SumTarget, ThreadAdjoint, ThreadProblem, ThreadSolve,
 };
@@ -88,7 +88,8 @@ impl<T: Real> SpanPath<T> {
         let shape = LaunchShape {
             blocks: ((self.plan.tiles(problem.systems()) * TILE) >> self.chunks.bits) as u64,
             threads: (threads as u32, 1),
-            dynamic_shared: threads / TILE * size_of::<f64>(),
+            dynamic_shared: (threads / TILE + threads * exchanged(self.plan.block()))
+                * size_of::<f64>(),
         };
         kernel.launch(&self.device, shape, arguments)
     }

@@ -186,7 +186,7 @@ fn the_chunks_of_long_systems_are_spread_over_blocks() {
         let plan = Plan::best(&shape, &Options::default(), &limits).unwrap();
         plan.chunks.map(|chunks| (chunks.count(), chunks.spans()))
     };
-    assert_eq!(chunks(1, 1000), Some((128, 1)));
+    assert_eq!(chunks(1, 1000), Some((256, 1)));
     assert_eq!(chunks(1, 10_000), Some((2048, 64)));
     assert_eq!(chunks(1, 100_000), Some((16_384, 256)));
     // Two warps a scheduler, however long the system.

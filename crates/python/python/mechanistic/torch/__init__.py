@@ -74,10 +74,11 @@ def solve_ode(
 
     Letters: N time points, K states, E equations at each point, Qc = order of the equations + 1,
     Q = Qc + ``extra_derivatives``. Leading axes (...) are the batch and broadcast; an axis of
-    length 1 is shared. On the CPU, tensors are read where they lie: transposed ones (step first), slices,
-    and such as share some leading axes and not others are not copied, except under ``torch.compile`` and
-    the transformations of ``torch.func``; on CUDA devices they are. (A tensor that was expanded is copied:
-    leave its axes at length 1.)
+    length 1 is shared. Tensors are read where they lie: transposed ones (step first), slices, and such as
+    share some leading axes and not others are not copied, except under ``torch.compile`` and the
+    transformations of ``torch.func``. (A tensor that was expanded is copied: leave its axes at length 1. On
+    CUDA devices one is copied, too, where the values of a point do not lie side by side in row-major order,
+    and all are with more than three leading axes that cannot be made one, or with 2^31 values.)
 
     Args:
         coefficients: c, (..., N or 1, E, K, Qc).
@@ -182,7 +183,11 @@ def _flatten(inputs: list[Tensor], batch: _shapes.Batch, keep: bool) -> list[Ten
     several = len(batch.axes) > 1 and (
         batch.partly_shared or not all([x.is_contiguous() for x in inputs])
     )
-    if several and keep and inputs[0].is_cpu and not _operators.is_transformed():
+    # Kernels follow three axes, and count places in 32 bits.
+    followed = inputs[0].is_cpu or (
+        len(batch.axes) <= 3 and all([x.numel() < 2**31 for x in inputs])
+    )
+    if several and keep and followed and not _operators.is_transformed():
         return [
             x if leading == own else x.reshape(leading + x.shape[len(own) :])
             for x, leading, own in zip(inputs, batch.padded, batch.own)

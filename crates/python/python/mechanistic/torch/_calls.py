@@ -51,20 +51,34 @@ def lend(inputs: Inputs) -> tuple[Inputs, tuple[int, ...], tuple[tuple[int, ...]
     together = addresses[0] | addresses[1] | addresses[2] | addresses[3]
     if row_major and not negative and together % c.element_size() == 0:
         return inputs, addresses, None
-    inputs = [_lent(x) for x in inputs]
+    outer = c.dim() - 3
+    inputs = [_lent(x, outer) for x in inputs]
     if all([x.is_contiguous() for x in inputs]):
         return inputs, _addresses(inputs), None
     return inputs, _addresses(inputs), tuple([x.stride() for x in inputs])
 
 
-def _lent(x: Tensor) -> Tensor:
-    """Returns an input as the solver reads it, with any strides on the CPU, but those of an expanded tensor:
-    there every value has a gradient of its own."""
-    if not x.is_cpu or x.is_neg() or x.data_ptr() % x.element_size():
+def _lent(x: Tensor, outer: int) -> Tensor:
+    """Returns an input, with ``outer`` axes of the batch and of the points, as the solver reads it: with any strides
+    on the CPU, but those of an expanded tensor, as there every value has a gradient of its own; on a CUDA device
+    also but those of a tensor where the values of a point do not lie side by side."""
+    if x.is_neg() or x.data_ptr() % x.element_size():
         return dense(x)
-    if x.is_contiguous() or all([size < 2 or y for size, y in zip(x.shape, x.stride())]):
+    if x.is_contiguous():
         return x
-    return x.contiguous()
+    axes = list(zip(x.shape, x.stride()))
+    if not all([size < 2 or stride for size, stride in axes]):
+        return x.contiguous()
+    return x if x.is_cpu or _is_read_on_device(axes, outer) else x.contiguous()
+
+
+def _is_read_on_device(axes: Sequence[tuple[int, int]], outer: int) -> bool:
+    """Returns whether kernels read a tensor whose axes have these lengths and strides."""
+    side_by_side, beyond = True, 1
+    for size, stride in reversed(axes[outer:]):
+        side_by_side = side_by_side and (size < 2 or stride == beyond)
+        beyond *= size
+    return side_by_side and sum([(size - 1) * stride for size, stride in axes]) < 2**31 - 1
 
 
 @overload

@@ -41,7 +41,7 @@ pub(super) struct Cold<T: Real> {
     held: Option<Part>,
 }
 
-/// A part of a batch that was solved, with its inputs and the statuses of the solve.
+/// A part of a batch that was solved, with the inputs of the batch and the statuses of the solve.
 #[derive(Clone, Copy)]
 pub(super) struct Solved<'a> {
     pub template: &'a ProblemTemplate,
@@ -103,11 +103,8 @@ impl<T: Real> Cold<T> {
         tangent: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
         let Solved { template, .. } = solved;
-        let rhs = |range: &Range<usize>| {
-            let directions = directions.zip(template.layouts).map(|(direction, layout)| {
-                direction.map(|direction| direction.systems(&layout, range.start, range.len()))
-            });
-            RightHandSide::OfTangent(template.tangents(directions))
+        let rhs = |problem: &PartProblem<'_>, _: &Range<usize>| {
+            Ok(RightHandSide::OfTangent(template.tangents(problem, directions)?))
         };
         self.response(solved, rhs, tangent)
     }
@@ -120,11 +117,11 @@ impl<T: Real> Cold<T> {
         result: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
         let size = self.size;
-        let rhs = |range: &Range<usize>| {
-            RightHandSide::Given(CotangentView {
+        let rhs = |_: &PartProblem<'_>, range: &Range<usize>| {
+            Ok(RightHandSide::Given(CotangentView {
                 values: q.values.slice(range.start * size..range.end * size),
                 epsilon: q.epsilon.as_ref().map(|epsilon| epsilon.slice(range.clone())),
-            })
+            }))
         };
         self.response(solved, rhs, result)
     }
@@ -133,11 +130,11 @@ impl<T: Real> Cold<T> {
     fn response<'a>(
         &mut self,
         solved: Solved<'_>,
-        rhs: impl Fn(&Range<usize>) -> RightHandSide<'a, T>,
+        rhs: impl Fn(&PartProblem<'_>, &Range<usize>) -> Result<RightHandSide<'a, T>>,
         result: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
         self.each(solved, |teams, size, problem, workspace, statuses, range| {
-            let rhs = rhs(&range);
+            let rhs = rhs(problem, &range)?;
             let values = range.start * size..range.end * size;
             let mut result = SolutionViewMut {
                 values: result.values.slice_mut(values),
@@ -186,9 +183,6 @@ impl<T: Real> Cold<T> {
         let Solved { template, part, inputs, status } = solved;
         for first in (0..part.systems).step_by(self.most_systems) {
             let systems = self.most_systems.min(part.systems - first);
-            let inputs = inputs
-                .zip(template.layouts)
-                .map(|(values, layout)| values.systems(&layout, first, systems));
             let these = Part { first: part.first + first, systems };
             let problem = template.problem(inputs, these.range())?;
             let mut workspace = self.workspace.view_mut();
