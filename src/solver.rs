@@ -187,8 +187,9 @@ impl<T: Real> Solver<T> {
     /// ([`Solution::is_lost`]), is not left in silence either: the first time, a `tracing`
     /// event warns.
     ///
-    /// On the CPU, coefficients and steps that more than 16 systems share are factored once for all of them, and
-    /// not again by later solves as long as they stay the same, to the bit.
+    /// On the CPU, coefficients and steps that more than 16 systems share are factored once for all of them. What
+    /// all systems share is not factored again by later solves as long as it stays the same, to the bit; up to
+    /// three long systems (from 98 points on) are.
     ///
     /// # Errors
     /// [`Error::Argument`] if the problem's shape is not that of the workspace,

@@ -73,13 +73,26 @@ pub(crate) fn share<I>(items: I, helpers: usize, f: impl Fn(I::Item) + Sync)
 where
     I: DoubleEndedIterator<Item: Send> + ExactSizeIterator + Send,
 {
+    share_with(items, helpers, || (), |(), item| f(item));
+}
+
+/// Does what [`share`] does, where each thread makes itself what it needs for every item.
+pub(crate) fn share_with<I, N>(
+    items: I,
+    helpers: usize,
+    need: impl Fn() -> N + Sync,
+    f: impl Fn(&mut N, I::Item) + Sync,
+) where
+    I: DoubleEndedIterator<Item: Send> + ExactSizeIterator + Send,
+{
     // Who needs no help does not ask how many could: the first to ask starts them.
     let helpers = match helpers.min(items.len().saturating_sub(1)) {
         0 => 0,
         helpers => helpers.min(available() - 1),
     };
     if helpers == 0 {
-        return items.for_each(f);
+        let mut need = need();
+        return items.for_each(|item| f(&mut need, item));
     }
     let left = Mutex::new(items);
     // From both ends, so that two threads have neighbors each: what one computes on, it has asked for before.
@@ -88,8 +101,9 @@ where
         if helps { left.next_back() } else { left.next() }
     };
     let work = |helps| {
+        let mut need = need();
         while let Some(item) = take(helps) {
-            f(item);
+            f(&mut need, item);
         }
     };
     rayon::in_place_scope(|scope| {

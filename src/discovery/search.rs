@@ -28,6 +28,7 @@ use super::warnings;
 #[cfg(feature = "cuda")]
 use crate::cuda::Cuda;
 use crate::memory::ensure;
+use crate::threads;
 use crate::{Cpu, Device, Error, Result};
 
 /// The most work of a search without the constraints, in units of about a nanosecond.
@@ -270,7 +271,7 @@ fn search<'a>(
         let fits: Vec<bool> = needs.iter().map(|bytes| ensure(*bytes).is_ok()).collect();
         let fitting = needs.iter().zip(&fits).filter(|(_, fits)| **fits);
         let largest = fitting.map(|(bytes, _)| *bytes).max().unwrap_or(0);
-        let threads = rayon::current_num_threads().min(tasks.len());
+        let threads = threads::available().min(tasks.len());
         let at_a_time = (2..=threads).rev().find(|n| ensure(largest.saturating_mul(*n)).is_ok());
         let find = |index: usize, progress: &mut Reporter<'_, '_>| {
             let (view, model) = tasks[index];

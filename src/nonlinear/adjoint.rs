@@ -6,13 +6,12 @@
 //! linearization, and [`pull_back`] those of what the linearization was computed from. Which
 //! derivatives of F that takes is for `ode.rs`.
 
-use rayon::prelude::*;
-
 use super::Convergence;
 use super::newton::{Newton, Sizes};
 use super::ode::{EquationCotangent, Evaluator, NonlinearOde};
 use super::problem::{NonlinearProblem, NonlinearShape};
 use crate::memory::zeros;
+use crate::threads;
 use crate::{Cotangent, Gradients, Result, Status};
 
 /// The most sweeps of the fixed-point iteration w̄ = z̄ + (∂Φ/∂z)ᵀ w̄ after the first, which starts
@@ -299,33 +298,29 @@ fn pull_back<O: NonlinearOde>(
     let Sizes { batch, points, states, .. } = *at.sizes;
     let (columns, block) = (at.sizes.columns(), at.sizes.block());
     let width = arguments.len() / (batch * points);
-    (
-        arguments.par_chunks_mut(points * width),
-        at.trajectory.par_chunks(points * block),
-        at.times.par_chunks(points),
-        through.inputs.coefficients.par_chunks(points * states * columns),
-        through.inputs.rhs.par_chunks(points * states),
-    )
-        .into_par_iter()
-        .enumerate()
-        .for_each_init(
-            || Evaluator::new(ode),
-            |evaluator, (b, (arguments, z, times, coefficients, rhs))| {
-                arguments.fill(0.0);
-                if !at.status[b].is_ok() {
-                    return;
+    let paths = at.trajectory.chunks(points * block).zip(at.times.chunks(points));
+    let coefficients = through.inputs.coefficients.chunks(points * states * columns);
+    let equations = coefficients.zip(through.inputs.rhs.chunks(points * states));
+    threads::share_with(
+        arguments.chunks_mut(points * width).zip(paths).zip(equations).enumerate(),
+        usize::MAX,
+        || Evaluator::new(ode),
+        |evaluator, (b, ((arguments, (z, times)), (coefficients, rhs)))| {
+            arguments.fill(0.0);
+            if !at.status[b].is_ok() {
+                return;
+            }
+            for (t, gradient) in arguments.chunks_exact_mut(width).enumerate() {
+                evaluator.at(times[t], &z[t * block..][..block], at.problem.theta(b));
+                for e in 0..states {
+                    let row = t * states + e;
+                    let given = EquationCotangent {
+                        coefficients: &coefficients[row * columns..][..columns],
+                        rhs: rhs[row],
+                    };
+                    evaluator.pull_back(e, &given, gradient);
                 }
-                for (t, gradient) in arguments.chunks_exact_mut(width).enumerate() {
-                    evaluator.at(times[t], &z[t * block..][..block], at.problem.theta(b));
-                    for e in 0..states {
-                        let row = t * states + e;
-                        let given = EquationCotangent {
-                            coefficients: &coefficients[row * columns..][..columns],
-                            rhs: rhs[row],
-                        };
-                        evaluator.pull_back(e, &given, gradient);
-                    }
-                }
-            },
-        );
+            }
+        },
+    );
 }

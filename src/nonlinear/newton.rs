@@ -1,12 +1,11 @@
 //! Damped Gauss-Newton iterations of a batch of nonlinear ODEs on one grid.
 
-use rayon::prelude::*;
-
 use super::defects::{Defects, System};
 use super::ode::{Evaluator, NonlinearOde};
 use super::problem::{NonlinearProblem, part};
 use super::{Convergence, NonlinearOptions};
 use crate::memory::zeros;
+use crate::threads;
 use crate::{Device, Inputs, Problem, ProblemShape, Result, Solver, Status};
 
 /// The most times that a step which raises the sum of squares is halved.
@@ -178,21 +177,20 @@ impl Newton {
     fn judge_start<O: NonlinearOde>(&mut self, ode: &O, problem: &NonlinearProblem<'_>) {
         let (grid, defects) = (&self.grid, &self.defects);
         let stride = self.sizes.points * self.sizes.block();
-        (self.trajectory.par_chunks(stride), &mut self.progress)
-            .into_par_iter()
-            .enumerate()
-            .for_each_init(
-                || Evaluator::new(ode),
-                |evaluator, (b, (z, progress))| {
-                    if progress.outcome.is_some() {
-                        return;
-                    }
-                    progress.defects = defects.sum(evaluator, &grid.system(problem, b), z);
-                    if !progress.defects.is_finite() {
-                        progress.outcome = Some(Convergence::NonFinite);
-                    }
-                },
-            );
+        threads::share_with(
+            self.trajectory.chunks(stride).zip(&mut self.progress).enumerate(),
+            usize::MAX,
+            || Evaluator::new(ode),
+            |evaluator, (b, (z, progress))| {
+                if progress.outcome.is_some() {
+                    return;
+                }
+                progress.defects = defects.sum(evaluator, &grid.system(problem, b), z);
+                if !progress.defects.is_finite() {
+                    progress.outcome = Some(Convergence::NonFinite);
+                }
+            },
+        );
     }
 
     /// Linearizes every system at its trajectory.
@@ -200,24 +198,21 @@ impl Newton {
         let Sizes { points, states, .. } = self.sizes;
         let (columns, block) = (self.sizes.columns(), self.sizes.block());
         let grid = &self.grid;
-        (
-            self.trajectory.par_chunks(points * block),
-            self.linearization.coefficients.par_chunks_mut(points * states * columns),
-            self.linearization.rhs.par_chunks_mut(points * states),
-        )
-            .into_par_iter()
-            .enumerate()
-            .for_each_init(
-                || Evaluator::new(ode),
-                |evaluator, (b, (z, coefficients, rhs))| {
-                    let system = grid.system(problem, b);
-                    let rows = coefficients.chunks_exact_mut(states * columns);
-                    let rows = rows.zip(rhs.chunks_exact_mut(states));
-                    for (t, (z, (c, b))) in z.chunks_exact(block).zip(rows).enumerate() {
-                        evaluator.at(system.times[t], z, system.theta).linearize(c, b);
-                    }
-                },
-            );
+        let coefficients = self.linearization.coefficients.chunks_mut(points * states * columns);
+        let systems = coefficients.zip(self.linearization.rhs.chunks_mut(points * states));
+        threads::share_with(
+            self.trajectory.chunks(points * block).zip(systems).enumerate(),
+            usize::MAX,
+            || Evaluator::new(ode),
+            |evaluator, (b, (z, (coefficients, rhs)))| {
+                let system = grid.system(problem, b);
+                let rows = coefficients.chunks_exact_mut(states * columns);
+                let rows = rows.zip(rhs.chunks_exact_mut(states));
+                for (t, (z, (c, b))) in z.chunks_exact(block).zip(rows).enumerate() {
+                    evaluator.at(system.times[t], z, system.theta).linearize(c, b);
+                }
+            },
+        );
     }
 
     /// Solves the linearized systems, all at once.
@@ -236,36 +231,31 @@ impl Newton {
         let solution = self.solver.solution();
         let (grid, tolerance) = (&self.grid, self.options.tolerance);
         let (defects, sizes) = (&self.defects, &self.sizes);
-        (
-            self.trajectory.par_chunks_mut(stride),
-            solution.values.par_chunks(stride),
-            &solution.status,
-            &mut self.progress,
-        )
-            .into_par_iter()
-            .enumerate()
-            .for_each_init(
-                || (Evaluator::new(ode), vec![0.0; stride]),
-                |(evaluator, trial), (b, (z, target, status, progress))| {
-                    if progress.outcome.is_some() {
-                        return;
-                    }
-                    progress.iterations += 1;
-                    if *status != Status::Ok {
-                        progress.outcome = Some(Convergence::LinearSolve(*status));
-                        return;
-                    }
-                    let system = grid.system(problem, b);
-                    let mut sum = |z: &[f64]| defects.sum(evaluator, &system, z);
-                    if relative_change(z, target, sizes) <= tolerance {
-                        z.copy_from_slice(target);
-                        progress.defects = sum(z);
-                        progress.outcome = Some(Convergence::Converged);
-                    } else {
-                        damped_step(z, target, trial, progress, &mut sum);
-                    }
-                },
-            );
+        let found = solution.values.chunks(stride).zip(&solution.status);
+        threads::share_with(
+            self.trajectory.chunks_mut(stride).zip(found).zip(&mut self.progress).enumerate(),
+            usize::MAX,
+            || (Evaluator::new(ode), vec![0.0; stride]),
+            |(evaluator, trial), (b, ((z, (target, status)), progress))| {
+                if progress.outcome.is_some() {
+                    return;
+                }
+                progress.iterations += 1;
+                if *status != Status::Ok {
+                    progress.outcome = Some(Convergence::LinearSolve(*status));
+                    return;
+                }
+                let system = grid.system(problem, b);
+                let mut sum = |z: &[f64]| defects.sum(evaluator, &system, z);
+                if relative_change(z, target, sizes) <= tolerance {
+                    z.copy_from_slice(target);
+                    progress.defects = sum(z);
+                    progress.outcome = Some(Convergence::Converged);
+                } else {
+                    damped_step(z, target, trial, progress, &mut sum);
+                }
+            },
+        );
     }
 }
 

@@ -144,26 +144,16 @@ impl<T: Real, B: Backend> Tape<T, B> {
                 found.leaves.push((Var { index: i, recording: self.recording }, gradient));
                 continue;
             }
-            if let Operation::MatMul { .. } = node.operation {
-                self.propagate_matmul(i, &gradient, &mut gradients)?;
-                self.pool.give(gradient);
-                continue;
-            }
-            let mut prepared = Ok(());
-            node.operation.for_each_input(&self.operands, |input| {
-                let node = &self.nodes[input];
-                if node.differentiable && gradients[input].is_none() && prepared.is_ok() {
-                    match self.pool.zeros(&self.backend, node.value.shape()) {
-                        Ok(zeros) => gradients[input] = Some(zeros),
-                        Err(error) => prepared = Err(error),
-                    }
+            match node.operation {
+                Operation::MatMul { .. } => self.propagate_matmul(i, &gradient, &mut gradients)?,
+                Operation::Ode { inputs, solve } => {
+                    self.begin_inputs(i, &mut gradients)?;
+                    self.propagate_ode(inputs, solve, &gradient, &mut gradients)?;
                 }
-            });
-            prepared?;
-            if let Operation::Ode { inputs, solve } = node.operation {
-                self.propagate_ode(inputs, solve, &gradient, &mut gradients)?;
-            } else {
-                self.propagate(i, &gradient, &mut gradients)?;
+                _ => {
+                    self.begin_inputs(i, &mut gradients)?;
+                    self.propagate(i, &gradient, &mut gradients)?;
+                }
             }
             self.pool.give(gradient);
         }
@@ -171,6 +161,21 @@ impl<T: Real, B: Backend> Tape<T, B> {
         found.parameters.extend_from_slice(&self.parameters);
         self.workspace.gradients = gradients;
         Ok(found)
+    }
+
+    /// Begins the gradients of a node's inputs to which nothing has contributed yet, with zeros.
+    fn begin_inputs(&mut self, i: usize, gradients: &mut [Option<Array<T, B>>]) -> Result<()> {
+        let mut begun = Ok(());
+        self.nodes[i].operation.for_each_input(&self.operands, |input| {
+            let node = &self.nodes[input];
+            if node.differentiable && gradients[input].is_none() && begun.is_ok() {
+                match self.pool.zeros(&self.backend, node.value.shape()) {
+                    Ok(zeros) => gradients[input] = Some(zeros),
+                    Err(error) => begun = Err(error),
+                }
+            }
+        });
+        begun
     }
 
     /// Adds the contribution of a product to the gradients of its operands. What is the first to contribute writes

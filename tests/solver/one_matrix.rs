@@ -171,14 +171,22 @@ fn a_factor_that_was_kept_gives_what_a_new_one_does() {
     let central = Options { smoothness: Smoothness::TaylorCentral, ..hermite };
     let slack = Formulation::SharedSlack { gamma: 0.5, alpha: 0.1 };
     let small = Sizes { batch: 17, points: 6, shared: ONE_MATRIX, ..Sizes::SMALL };
+    let chain = Sizes { states: 3, equations: 3, order: 1, initial: (1, 1), ..small };
     for (sizes, options) in [
         (Sizes { batch: 40, points: 70, ..small }, hermite),
         (Sizes { shared: AT_ALL_POINTS | BY_ALL_STATES, ..small }, hermite),
         (small, central),
         (small, Options { formulation: slack, periodic: true, ..central }),
+        // Of up to 16 systems each has its own factor, one of each tile; and so has a single system.
+        (Sizes { batch: 16, points: 70, ..chain }, hermite),
+        (Sizes { batch: 16, ..small }, Options { formulation: slack, periodic: true, ..central }),
+        (Sizes { batch: 9, shared: AT_ALL_POINTS | BY_ALL_STATES, ..small }, hermite),
+        (Sizes { batch: 5, ..chain }, Options { refinement_steps: Some(0), ..hermite }),
+        (Sizes { batch: 1, points: 70, ..small }, hermite),
+        (Sizes { batch: 1, ..chain }, Options { smoothness: Smoothness::TaylorHold, ..hermite }),
     ] {
         let [first, directions] = cases(sizes, options);
-        assert!(has_one_factor(&first));
+        assert_eq!(has_one_factor(&first), sizes.batch > 16);
         let [mut rhs, mut coefficient, mut step, mut broken] = [(); 4].map(|()| first.clone());
         rhs.inputs.rhs.data = noise(31, first.inputs.rhs.data.len());
         rhs.inputs.initial_values.data = noise(32, first.inputs.initial_values.data.len());

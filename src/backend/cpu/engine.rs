@@ -21,6 +21,7 @@ use crate::shape::{InputLayout, Places, ProblemShape};
 use crate::solution::{Residuals, SolutionMut, Status};
 use crate::threads;
 
+use matrix::Matrix;
 use memory::ensure_memory;
 use run::run;
 use several::Several;
@@ -82,7 +83,8 @@ impl<V> Group<V> {
 
 /// What is done with the tiles of a group.
 enum Task<'a> {
-    Solve(SolutionSink<'a>, &'a mut [Status]),
+    /// Whether with the factors that the tiles have kept, if each has its own.
+    Solve(bool, SolutionSink<'a>, &'a mut [Status]),
     /// With what is derived of the systems, if that is not a derivative of each.
     Vjp(Option<TileSystems>, [Values<'a>; 2], &'a [Status], &'a mut [Status], GradientSink<'a>),
     Jvp(Option<TileSystems>, Inputs<Source<'a>>, &'a [Status], SolutionSink<'a>),
@@ -185,7 +187,7 @@ work! {
         task: Task<'a>,
     }
     match task {
-        Task::Solve(mut sink, status) => chunks.solve::<T, P>(context, &mut sink, status),
+        Task::Solve(_, mut sink, status) => chunks.solve::<T, P>(context, &mut sink, status),
         Task::Vjp(_, cotangent, status, found, mut sink) => {
             sink.clear();
             chunks.vjp::<T, P>(context, cotangent, status, found, &mut sink);
@@ -211,9 +213,9 @@ work! {
         task: Task<'a>,
     }
     match task {
-        Task::Solve(mut sink, status) => {
+        Task::Solve(kept, mut sink, status) => {
             for tile in tiles {
-                tile.solve::<T, P>(context, scratch, &mut sink, status);
+                tile.solve::<T, P>(context, scratch, kept, &mut sink, status);
             }
         }
         Task::Vjp(derived, cotangent, status, found, mut sink) => {
@@ -231,6 +233,8 @@ work! {
 struct Batch<V, R> {
     options: Options,
     layout: Layout,
+    /// What the matrix of all systems is made of, if they have the same.
+    matrix: Option<Matrix>,
     /// What makes the factor of all systems, if they have one.
     leader: Option<Box<Leader<V>>>,
     groups: Vec<Group<V>>,
@@ -296,6 +300,8 @@ impl<V: Vector, R: Real> Batch<V, R> {
 
         let leader = || Leader::new(shape, options, &layout).map(Box::new);
         let leader = layout.one_matrix.then(leader).transpose()?;
+        let has_matrix = layout.same_matrix && cut.is_none();
+        let matrix = has_matrix.then(|| Matrix::new(&layout)).transpose()?;
         // Systems add up the gradients of what they share, chunks those of what their points share.
         let cut = cut.is_some();
         let is_sum = |input: &InputLayout| {
@@ -315,6 +321,7 @@ impl<V: Vector, R: Real> Batch<V, R> {
             several: None,
             real: std::marker::PhantomData,
             options: *options,
+            matrix,
             leader,
             groups,
             group_systems,
@@ -353,7 +360,8 @@ fn sinks<'a, R: Real>(
 impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
     fn plan(&self) -> Plan {
         let (mut tiles, mut sets) = (0, 0);
-        let mut values = self.leader.as_ref().map_or(0, |leader| leader.values());
+        let made_of = self.matrix.as_ref().map_or(0, |matrix| matrix.values().div_ceil(LANES));
+        let mut values = made_of + self.leader.as_ref().map_or(0, |leader| leader.values());
         for group in &self.groups {
             match &group.members {
                 Members::Tiles(of_group, _) => {
@@ -403,19 +411,21 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         if let Some(uncut) = &mut self.uncut {
             uncut.current = false;
         }
-        if let Some(leader) = &mut self.leader {
+        let inputs = Source::of(problem.inputs, &problem.places);
+        let kept = self.matrix.as_mut().is_some_and(|matrix| matrix.is_current(inputs));
+        if let (false, Some(leader)) = (kept, &mut self.leader) {
             let (options, layout) = (&self.options, &self.layout);
-            let inputs = Source::of(problem.inputs, &problem.places);
-            if !leader.is_current(inputs) {
-                let context = &Context { inputs, options, layout, shared: None };
-                of_size!(lead, V, layout)(context, leader);
-            }
+            let context = &Context { inputs, options, layout, shared: None };
+            of_size!(lead, V, layout)(context, leader);
         }
         let tasks = sinks(&self.layout, systems, solution)
             .zip(status.chunks_mut(systems))
-            .map(|(sink, status)| Task::Solve(sink, status));
+            .map(|(sink, status)| Task::Solve(kept, sink, status));
         let shared = shared(&self.leader);
         run((&self.options, &self.layout, shared), &mut self.groups, problem, tasks);
+        if let (false, Some(matrix)) = (kept, &mut self.matrix) {
+            matrix.remember(inputs);
+        }
         Ok(())
     }
 
@@ -580,6 +590,7 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
     }
 }
 
+mod matrix;
 mod memory;
 mod run;
 mod several;

@@ -69,7 +69,10 @@ pub struct Layout {
     pub stored: bool,
     /// Whether R comes from the rows and not from M.
     pub square_root: bool,
-    /// Whether all systems of the batch have the same M, and one factor for all of them.
+    /// Whether all systems of the batch have the same M, so that a factor serves further right-hand sides for
+    /// as long as coefficients and steps stay.
+    pub same_matrix: bool,
+    /// Whether they also have one factor for all of them.
     pub one_matrix: bool,
     /// Edge T of the tiles that blocks are computed on in: Q, or 1 where Q is large.
     pub tile: usize,
@@ -98,6 +101,11 @@ impl Layout {
         let row = states * shape.equation_derivatives();
         let coefficients = shape.equations() * row;
         let inputs = shape.layouts();
+        // Rows that follow growth depend on the solution, and rotations of rows take the right-hand side along.
+        let same_matrix = inputs.coefficients.shared()
+            && inputs.steps.shared()
+            && !options.follow_growth
+            && !square_root;
         Layout {
             points,
             states,
@@ -116,13 +124,8 @@ impl Layout {
             border: unpadded.next_multiple_of(tile),
             stored: central || square_root,
             square_root,
-            // Rows that follow growth depend on the solution, and rotations of rows take the right-hand
-            // side along.
-            one_matrix: shape.batch > MOST_FACTORS * LANES
-                && inputs.coefficients.shared()
-                && inputs.steps.shared()
-                && !options.follow_growth
-                && !square_root,
+            same_matrix,
+            one_matrix: same_matrix && shape.batch > MOST_FACTORS * LANES,
             tile,
             inputs,
             widths: Inputs {
@@ -181,7 +184,8 @@ impl Layout {
         if !possible || chunk < least(SHORTEST_CHUNK) {
             return None;
         }
-        let part = Layout { opening: true, border: self.block, ..*self };
+        let (opening, same_matrix) = (true, false);
+        let part = Layout { opening, border: self.block, same_matrix, ..*self };
         let tail = self.points - sets * LANES * chunk;
         let tail = Layout { points: tail, chain: tail, begun: tail, ..part };
         let chunk = Layout { points: chunk + 1, chain: chunk, begun: chunk, ..part };
@@ -242,7 +246,7 @@ impl Layout {
     /// Returns the number of values of R_{t,t+1} that a block row ends with, P·P or none.
     #[inline(always)]
     pub fn kept(&self) -> usize {
-        if self.one_matrix && !self.stored { self.block.saturating_mul(self.block) } else { 0 }
+        if self.same_matrix && !self.stored { self.block.saturating_mul(self.block) } else { 0 }
     }
 
     /// Returns the number of values of a block row of the factor.
@@ -260,7 +264,7 @@ impl Layout {
         self.chain.saturating_mul(row).saturating_add(border)
     }
 
-    /// Returns the number of values that the matrix of all systems is made of, saturated.
+    /// Returns the number of values that the matrix is made of if all systems have the same, saturated.
     pub fn matrix_values(&self) -> usize {
         self.inputs.coefficients.values.saturating_add(self.inputs.steps.values)
     }

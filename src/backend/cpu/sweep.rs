@@ -141,8 +141,7 @@ impl<V: Vector> Sweep<'_, V> {
         if let (None, Some(slack)) = (given, layout.slack) {
             border[slack - v.len()] = V::splat(slack_cost(self.context));
         }
-        debug_assert!(E::SHARED || given.is_some() || x.is_some(), "own factors are made with it");
-        let of_problem = E::SHARED && given.is_none() && x.is_none();
+        let of_problem = given.is_none() && x.is_none();
         for range in layout.ranges() {
             if of_problem || x.is_some() {
                 self.room.points.load(self.context, self.systems, range.clone());

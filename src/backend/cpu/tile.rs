@@ -152,6 +152,8 @@ pub struct Tile<V> {
     systems: TileSystems,
     /// Factor, empty where all systems of the batch have one.
     factor: Vec<V>,
+    /// Unknown whose pivot broke down or is not certain in the factor, in each lane, if one is.
+    broken: [Option<usize>; LANES],
     /// Unknowns, not rounded to the precision of the problem.
     unknowns: Vec<V>,
     /// Factors of the rows that begin at each point, (N), where they follow growth; else empty.
@@ -210,6 +212,7 @@ impl<V: Vector> Tile<V> {
             systems,
             scales: zeros("growth", layout.scaled_points)?,
             factor: Vec::new(),
+            broken: [None; LANES],
             unknowns: zeros("solution", layout.unknowns())?,
         })
     }
@@ -217,6 +220,12 @@ impl<V: Vector> Tile<V> {
     /// Returns the number of values, in lanes, of factor and solution.
     pub fn values(&self) -> usize {
         self.factor.len() + self.unknowns.len()
+    }
+
+    /// Multiplies the values of the factor, which is wrong then.
+    #[cfg(test)]
+    pub fn scale_factor(&mut self, by: f64) {
+        self.factor.iter_mut().for_each(|value| *value = *value * V::splat(by));
     }
 
     /// Factorizes and substitutes forward, in one sweep forward in time that assembles the rows block
@@ -233,7 +242,7 @@ impl<V: Vector> Tile<V> {
             march.point_scales(context, self.systems, room, &mut self.scales);
         }
         let mut pivots = Pivots::default();
-        let Tile { systems, factor, unknowns: v, scales } = self;
+        let Tile { systems, factor, unknowns: v, scales, .. } = self;
         let none = Factor::Own(&[]);
         let sweep = Sweep { context, systems: *systems, factor: none, scales, room };
         let data = match elimination {
@@ -250,20 +259,22 @@ impl<V: Vector> Tile<V> {
         Found { data, pivots }
     }
 
-    /// Solves the tile's systems: elimination, or substitution forward where all systems have one factor,
-    /// and one sweep back that substitutes backward; refinement repeats the substitution for the residual.
+    /// Solves the tile's systems: elimination, or substitution forward where there is a factor already, that of
+    /// all systems or the tile's, which was `kept`, and one sweep back that substitutes backward; refinement
+    /// repeats the substitution for the residual.
     #[inline(always)]
     pub fn solve<const T: usize, const P: usize>(
         &mut self,
         context: &Context<'_>,
         scratch: &mut Scratch<V>,
+        kept: bool,
         sink: &mut SolutionSink<'_>,
         status: &mut [Status],
     ) {
         let (layout, systems) = (context.layout, self.systems);
         let found = match context.shared {
-            None => Some(self.eliminate::<T, P>(context, scratch)),
-            Some(_) => None,
+            None if !kept => Some(self.eliminate::<T, P>(context, scratch)),
+            _ => None,
         };
         let mut z = std::mem::take(&mut self.unknowns);
         let Scratch { room, correction, probes: [probe, _], whole, .. } = scratch;
@@ -272,16 +283,17 @@ impl<V: Vector> Tile<V> {
         let store = |_: &mut Sweep<'_, V>, range: Range<usize>, z: &[V]| {
             sink.store(layout, &streams, range, z);
         };
-        let (data, broken) = if let Some(found) = found {
+        let data = if let Some(found) = found {
             sweep.border_backward(&mut z[layout.first_border()..]);
             let mut probes = Probes { whole, of: std::slice::from_mut(probe) };
             sweep.substitute::<T, P>(None, &mut z, correction, &mut probes, store);
             let uncertainty = uncertainty(layout, probe.sum_of_squares());
-            (found.data, std::array::from_fn(|lane| found.broken(lane, uncertainty)))
+            self.broken = std::array::from_fn(|lane| found.broken(lane, uncertainty));
+            found.data
         } else {
-            let data = sweep.solve::<T, P>(None, &mut z, correction, store);
-            (data, [context.shared.and_then(|shared| shared.broken); LANES])
+            sweep.solve::<T, P>(None, &mut z, correction, store)
         };
+        let broken = context.shared.map_or(self.broken, |shared| [shared.broken; LANES]);
         let mut finite = V::default();
         check_below(&z, sink.limit, &mut finite);
 

@@ -14,8 +14,6 @@
 
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use super::windows::Windows;
 use crate::discovery::candidates::{Candidates, Parameter};
 use crate::discovery::dense::{invert_positive, solve_positive};
@@ -23,6 +21,7 @@ use crate::discovery::estimate::Estimate;
 use crate::discovery::information::Information;
 use crate::discovery::linearized::Linearized;
 use crate::discovery::progress::Report;
+use crate::threads;
 use crate::{
     Device, Inputs, Options, Problem, ProblemShape, Result, Smoothness, Solver, Tangents, View,
 };
@@ -258,10 +257,11 @@ impl Shooting {
             0 => none.iter_mut().map(|empty| &mut empty[..]).collect(),
             _ => self.slopes.chunks_exact_mut(c).collect(),
         };
-        let points =
-            self.coefficients.par_chunks_mut(row).zip(self.forcing.par_chunks_mut(forcing));
-        let points = points.zip(self.denominators.par_chunks_mut(forcing)).zip(slopes);
-        points.enumerate().for_each_init(
+        let points = self.coefficients.chunks_mut(row).zip(self.forcing.chunks_mut(forcing));
+        let points = points.zip(self.denominators.chunks_mut(forcing)).zip(slopes);
+        threads::share_with(
+            points.enumerate(),
+            usize::MAX,
             || Linearized::new(&estimate.rhs, parameters),
             |at, (i, (((coefficients, forcing), denominators), slopes))| {
                 let path = windows.of(window(i / n), &estimate.trajectory);
@@ -339,18 +339,15 @@ impl Shooting {
                 report((done + column * share) / whole)
             })?;
             let size = self.windows.points * self.windows.unit.states();
-            let parts: Vec<(Vec<f64>, Vec<f64>, Eliminated)> = self
-                .range(first)
-                .into_par_iter()
-                .map(|window| {
-                    let rows = (window - first) * size..(window - first + 1) * size;
-                    let columns: Vec<&[f64]> =
-                        sensitivities.iter().map(|column| &column[rows.clone()]).collect();
-                    let start = self.windows.of(window, &estimate.starts);
-                    eliminate(&columns, &residuals[rows.clone()], c, start)
-                })
-                .collect();
-            for (matrix, gradient, eliminated) in parts {
+            let mut parts: Vec<_> = self.range(first).map(|_| None).collect();
+            threads::share(parts.iter_mut().enumerate(), usize::MAX, |(i, part)| {
+                let rows = i * size..(i + 1) * size;
+                let columns: Vec<&[f64]> =
+                    sensitivities.iter().map(|column| &column[rows.clone()]).collect();
+                let start = self.windows.of(first + i, &estimate.starts);
+                *part = Some(eliminate(&columns, &residuals[rows], c, start));
+            });
+            for (matrix, gradient, eliminated) in parts.into_iter().flatten() {
                 normal.matrix.iter_mut().zip(matrix).for_each(|(sum, part)| *sum += part);
                 normal.gradient.iter_mut().zip(gradient).for_each(|(sum, part)| *sum += part);
                 normal.windows.push(eliminated);

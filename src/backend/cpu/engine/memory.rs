@@ -25,17 +25,14 @@ pub(super) fn ensure_memory<V: Vector, R: Real>(
         let staged = layout.staged().into_iter().fold(0, usize::saturating_add);
         let march = if layout.scaled_points > 0 { March::<V>::values(layout) } else { 0 };
         let rows = layout.equations.saturating_mul(p);
-        // One tile more makes the factor of all, with a group's buffers, and leaves it in numbers, beside
-        // those that it was made of.
-        let one = usize::from(layout.one_matrix);
+        // One tile more makes the factor of all, with a group's buffers, and leaves it in numbers.
+        let [one, same] = [layout.one_matrix, layout.same_matrix].map(usize::from);
         let (tiles, groups) = (tiles.saturating_add(one), groups.saturating_add(one));
         let factors = if layout.one_matrix { 1 } else { tiles };
         counts.extend([
             (factors.saturating_mul(layout.factor_values()), lanes),
-            (
-                one.saturating_mul(layout.factor_values().saturating_add(layout.matrix_values())),
-                size_of::<f64>(),
-            ),
+            (one.saturating_mul(layout.factor_values()), size_of::<f64>()),
+            (same.saturating_mul(layout.matrix_values()), size_of::<f64>()),
             (tiles.saturating_mul(unknowns), lanes),
             // The diagonal of M, the adjoint, its right-hand side and correction; the windows of the
             // factorization and of the variances, and the rows that go through them.

@@ -198,29 +198,38 @@ fn the_factor_of_all_systems_is_kept_as_long_as_nothing_of_it_changes() {
         Batch::<Portable, f64>::new(long.problem().shape(), &Options::default(), true).unwrap()
     };
     let anew = |long: &Long| solve(&mut new(long), long);
-    let factor = |batch: &mut Batch<Portable, f64>| {
-        std::mem::take(&mut batch.leader.as_mut().unwrap().factor.values)
-    };
-
-    let mut long = Long::new([20, 9], [2, 1], [true, false]);
-    let mut batch = new(&long);
-    assert_eq!(solve(&mut batch, &long), anew(&long));
-    // With other right-hand sides and initial values, what is there in its place shows in the solution.
-    for values in &mut long.arrays[1..3] {
-        values.reverse();
+    // Multiplies the factor of all, or that of each tile.
+    fn scale(batch: &mut Batch<Portable, f64>, by: f64) {
+        if let Some(leader) = &mut batch.leader {
+            return leader.factor.values.iter_mut().for_each(|value| *value *= by);
+        }
+        for group in &mut batch.groups {
+            let Members::Tiles(tiles, _) = &mut group.members else { panic!("systems are cut") };
+            for tile in tiles {
+                tile.scale_factor(by);
+            }
+        }
     }
-    let made = factor(&mut batch);
-    let spoilt = made.iter().map(|value| 2.0 * value).collect::<Vec<_>>();
-    batch.leader.as_mut().unwrap().factor.values = spoilt.clone();
-    assert_ne!(solve(&mut batch, &long), anew(&long));
-    batch.leader.as_mut().unwrap().factor.values = made;
-    assert_eq!(solve(&mut batch, &long), anew(&long));
-    // The smallest change of one value is noticed, and a new factor made.
-    for (input, index) in [(0, 0), (0, 9 * 8 - 1), (3, 0), (3, 7)] {
-        batch.leader.as_mut().unwrap().factor.values.copy_from_slice(&spoilt);
-        let value = &mut long.arrays[input][index];
-        *value = value.next_up();
-        assert_eq!(solve(&mut batch, &long), anew(&long), "input {input}, {index}");
+
+    for systems in [1, 5, 16, 20] {
+        let mut long = Long::new([systems, 9], [2, 1], [true, false]);
+        let mut batch = new(&long);
+        assert_eq!(solve(&mut batch, &long), anew(&long));
+        // With other right-hand sides and initial values, what is there in its place shows in the solution.
+        for values in &mut long.arrays[1..3] {
+            values.reverse();
+        }
+        scale(&mut batch, 2.0);
+        assert_ne!(solve(&mut batch, &long), anew(&long));
+        scale(&mut batch, 0.5);
+        assert_eq!(solve(&mut batch, &long), anew(&long));
+        // The smallest change of one value is noticed, and a new factor made.
+        for (input, index) in [(0, 0), (0, 9 * 8 - 1), (3, 0), (3, 7)] {
+            scale(&mut batch, 2.0);
+            let value = &mut long.arrays[input][index];
+            *value = value.next_up();
+            assert_eq!(solve(&mut batch, &long), anew(&long), "{systems}, {input}, {index}");
+        }
     }
 }
 

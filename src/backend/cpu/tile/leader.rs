@@ -3,9 +3,8 @@
 use super::{Probes, Scratch, Tile, uncertainty};
 use crate::backend::cpu::lanes::{LANES, Vector, work};
 use crate::backend::cpu::layout::{Context, Layout};
-use crate::backend::cpu::staging::{Source, TileSystems};
+use crate::backend::cpu::staging::TileSystems;
 use crate::error::Result;
-use crate::inputs::Inputs;
 use crate::memory::zeros;
 use crate::options::Options;
 use crate::shape::ProblemShape;
@@ -25,8 +24,6 @@ pub struct Leader<V> {
     scratch: Scratch<V>,
     /// The factor that was made last.
     pub factor: SharedFactor,
-    /// Coefficients and steps that it was made of; empty before the first.
-    made_of: Vec<f64>,
 }
 
 impl<V: Vector> Leader<V> {
@@ -37,37 +34,16 @@ impl<V: Vector> Leader<V> {
     pub fn new(shape: &ProblemShape, options: &Options, layout: &Layout) -> Result<Self> {
         let factor =
             SharedFactor { values: zeros("factor", layout.factor_values())?, broken: None };
-        let mut made_of = zeros("coefficients and steps", layout.matrix_values())?;
-        made_of.clear();
         Ok(Leader {
             tile: Tile::new(TileSystems::whole(0, LANES), layout)?,
             scratch: Scratch::new(shape, options, layout)?,
             factor,
-            made_of,
         })
     }
 
-    /// Returns the number of values, in lanes, of factor and solution, and of what the factor is made of.
+    /// Returns the number of values, in lanes, of factor and solution.
     pub fn values(&self) -> usize {
-        let own = self.factor.values.len() + self.made_of.capacity();
-        self.tile.values() + own.div_ceil(LANES)
-    }
-
-    /// Returns whether the factor is that of these coefficients and steps, bit for bit: with the options,
-    /// which stay, they are all that it depends on.
-    pub fn is_current(&self, inputs: Inputs<Source<'_>>) -> bool {
-        let mut made_of = self.made_of.iter();
-        let mut is_next = |value: f64| {
-            made_of.next().is_some_and(|made_of: &f64| made_of.to_bits() == value.to_bits())
-        };
-        matrix(inputs).all(|input| input.of_first().all(&mut is_next))
-    }
-
-    /// Keeps the coefficients and steps that the factor was made of.
-    fn remember(&mut self, inputs: Inputs<Source<'_>>) {
-        for input in matrix(inputs) {
-            input.of_first().for_each(|value| self.made_of.push(value));
-        }
+        self.tile.values() + self.factor.values.len().div_ceil(LANES)
     }
 
     /// Makes the factor, and judges its pivots by the probe of the weakest one.
@@ -89,20 +65,13 @@ impl<V: Vector> Leader<V> {
     }
 }
 
-/// Returns the inputs that the matrix is made of.
-fn matrix<'a>(inputs: Inputs<Source<'a>>) -> impl Iterator<Item = Source<'a>> {
-    [inputs.coefficients, inputs.steps].into_iter()
-}
-
 /// Makes the factor of all systems, whose blocks are computed on in tiles of T; unless P is 0, the layout is plain,
 /// and blocks have P unknowns.
 pub fn lead<V: Vector, const T: usize, const P: usize>(
     context: &Context<'_>,
     leader: &mut Leader<V>,
 ) {
-    leader.made_of.clear();
     V::run(Lead::<V, T, P> { context, leader });
-    leader.remember(context.inputs);
 }
 
 work! {

@@ -48,7 +48,7 @@ fn oscillator<T: Real>(factorization: Factorization, refinement: usize) -> Outco
         limit: T::LIMIT,
     };
     let mut status = [Status::Ok];
-    tile.solve::<1, 0>(&context, &mut scratch, &mut sink, &mut status);
+    tile.solve::<1, 0>(&context, &mut scratch, false, &mut sink, &mut status);
 
     let step = data[3][0].to_double();
     let error = |rounded: bool| {
