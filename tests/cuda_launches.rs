@@ -2,7 +2,9 @@
 
 mod support;
 
-use mechanistic::cuda::CudaPath;
+use std::sync::Mutex;
+
+use mechanistic::cuda::{CudaPath, DeviceArray, DeviceSolver, Values};
 use mechanistic::{Device, Options, Solver};
 use support::backends::cuda;
 use support::case::{Case, Sizes};
@@ -10,9 +12,13 @@ use support::driver::{assert_no_reports, simulated, simulator};
 use support::results::results;
 use support::tape_agreement::{agree, any, positive};
 
+/// Of the tests that count launches of solves, one runs at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// What is neither a solve nor a gradient is computed by teams on every path.
 #[test]
 fn every_path_runs_its_own_kernels() {
+    let _alone = ALONE.lock().unwrap();
     let simulator = simulator();
     let gpu = Device::cuda(0).unwrap().gpu().unwrap().clone();
     for (path, plan, kernels) in [
@@ -37,6 +43,56 @@ fn every_path_runs_its_own_kernels() {
         }
         assert_no_reports();
     }
+}
+
+/// Coefficients and steps that all systems share are factorized once, and again when one of them changes; what lies on
+/// the device may have changed each time.
+#[test]
+fn a_matrix_of_all_systems_is_factorized_once() {
+    let _alone = ALONE.lock().unwrap();
+    let simulator = simulator();
+    let gpu = Device::cuda(0).unwrap().gpu().unwrap().clone();
+    let sizes = Sizes { batch: 70, states: 1, equations: 1, shared: 0b0010_0001, ..Sizes::SMALL };
+    let first = Case::new(sizes, Options::default(), 4);
+    let [mut rhs, mut coefficient, mut step] = [(); 3].map(|()| first.clone());
+    rhs.inputs.rhs.data[3] = 0.5;
+    coefficient.inputs.coefficients.data[3] += 0.5;
+    step.inputs.steps.data[3] += 0.5;
+    let shape = first.problem().shape().clone();
+    let count = |work: &mut dyn FnMut()| {
+        let before = simulator.launches().unwrap().len();
+        work();
+        let launches = simulator.launches().unwrap().split_off(before);
+        let of = |kernel: &str| launches.iter().filter(|l| l.kernel.starts_with(kernel)).count();
+        ["thread_solve", "thread_resolve", "thread_"].map(of)
+    };
+    let path = CudaPath::Thread;
+    let mut solver = Solver::on_cuda_path(&gpu, &shape, &first.options, path).unwrap();
+    assert!(solver.plan().path.contains("one factor of all systems"), "{}", solver.plan());
+    assert_eq!(solver.plan().forward_launches, 2);
+    for (case, factorizations) in [
+        (&first, 1),
+        (&first, 0),
+        (&rhs, 0),
+        (&coefficient, 1),
+        (&first, 1),
+        (&step, 1),
+        (&step, 0),
+    ] {
+        let found =
+            count(&mut || assert_eq!(solver.solve(&case.problem()).unwrap().status.len(), 70));
+        assert_eq!(found, [factorizations, 1, factorizations + 1]);
+    }
+    let mut solver = DeviceSolver::<f64>::on_path(&gpu, &shape, &first.options, path).unwrap();
+    let arrays =
+        first.arrays().map(|values| DeviceArray::from_host(&gpu, "input", values).unwrap());
+    let values = shape.solution().iter().product();
+    let mut solution = DeviceArray::unwritten(&gpu, "solution", values).unwrap();
+    for _ in 0..2 {
+        let inputs = arrays.as_ref().map(Values::from);
+        assert_eq!(count(&mut || solver.solve(inputs, &mut solution).unwrap()), [1, 1, 2]);
+    }
+    assert_no_reports();
 }
 
 /// Launches so far of this library's matrix product.

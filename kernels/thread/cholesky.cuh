@@ -8,6 +8,20 @@
 
 namespace thread {
 
+// Adds AᵀW²β of the row Σ c z_t = b, times `factor`, to the point's right-hand side.
+template <int P>
+__device__ void add_to_right(double (&right)[P], const double (&c)[P], double b, double factor) {
+#pragma unroll
+    for (int i = 0; i < P; ++i) {
+        right[i] += factor * factor * c[i] * b;
+    }
+}
+// Does the same for the row z_t[i] = b.
+template <int P>
+__device__ void add_to_right(double (&right)[P], int i, double b, double factor) {
+    right[i] += factor * factor * b;
+}
+
 template <int K, int Q>
 class Cholesky {
   public:
@@ -31,10 +45,10 @@ class Cholesky {
 
     // Adds the row Σ c z_t = b, times `factor`.
     __device__ void add_row(const double (&c)[P], double b, double factor) {
+        add_to_right(right, c, b, factor);
 #pragma unroll
         for (int i = 0; i < P; ++i) {
             const double weighted = factor * factor * c[i];
-            right[i] += weighted * b;
 #pragma unroll
             for (int k = i; k < P; ++k) {
                 row.upper(i, k) += weighted * c[k];
@@ -45,7 +59,7 @@ class Cholesky {
     // Adds the row z_t[i] = b, times `factor`.
     __device__ void add_unit_row(int i, double b, double factor) {
         row.upper(i, i) += factor * factor;
-        right[i] += factor * factor * b;
+        add_to_right(right, i, b, factor);
     }
 
     // Adds the smoothness rows to the next point, whose states have these steps, times `factor`.

@@ -22,12 +22,17 @@ struct Workspace {
     // Makes the places for `points` points a lane.
     template <typename AnyTile>
     __device__ Workspace(const AnyTile &tile, void *data, int64_t points, int values)
-        : base(static_cast<double *>(data) +
-               (tile.index * points + tile.origin()) * values * LANES + tile.lane),
-          stride(tile.direction() * values * LANES) {}
+        : Workspace(tile, data, points, values, tile.index, tile.lane) {}
     template <typename AnyTile>
     __device__ Workspace(const AnyTile &tile, void *data, int values)
         : Workspace(tile, data, tile.kept_points(), values) {}
+    // The places of another lane of the tile number `index`.
+    template <typename AnyTile>
+    __device__ Workspace(const AnyTile &tile, void *data, int64_t points, int values, int64_t index,
+                         int lane)
+        : base(static_cast<double *>(data) + (index * points + tile.origin()) * values * LANES +
+               lane),
+          stride(tile.direction() * values * LANES) {}
 
     template <int COUNT>
     __device__ void load(int t, int from, double (&x)[COUNT]) const {
@@ -89,6 +94,17 @@ struct Layout {
         return before + k % Q * (P - group * Q) + i - group * Q;
     }
 };
+
+// Returns the places of the factor of a lane's system.
+template <int K, int Q, typename AnyTile>
+__device__ Workspace factor_of(const AnyTile &tile) {
+    return {tile,
+            tile.common.factor,
+            tile.kept_points(),
+            Layout<K, Q>::VALUES,
+            tile.factor_tile(),
+            tile.factor_lane()};
+}
 
 // A block row of R in registers.
 template <int K, int Q>

@@ -75,21 +75,22 @@ typedef struct {
     ThreadRing unknowns;  // solution, cotangent; in the same place as the inputs
     int32_t wide;         // whether an array that passes through the rings is stored in double
                           // precision: then their slots have 8 bytes, else 4, with one rounding
-    int32_t reserved;
-    double *factor;     // (tiles, N, F, 32): rows of R, the reciprocals of its diagonal
-    double *solution;   // (tiles, N, P, 32): z, not rounded
-    double *vector;     // (tiles, N, P, 32): right-hand side while it is substituted
-    double *given;      // (tiles, N, P, 32): what M x = given is solved for; with refinement only
-    double *direction;  // (tiles, N, P, 32): x of that; with refinement only
+    int32_t one_factor;   // whether the factor of the first system is that of all; without chunks
+    double *factor;       // (tiles, N, F, 32): rows of R, the reciprocals of its diagonal
+    double *solution;     // (tiles, N, P, 32): z, not rounded
+    double *vector;       // (tiles, N, P, 32): right-hand side while it is substituted
+    double *given;        // (tiles, N, P, 32): what M x = given is solved for; with refinement only
+    double *direction;    // (tiles, N, P, 32): x of that; with refinement only
     ThreadChunks chunks;
 } ThreadProblem;
 
 // The arrays of thread_solve.
 typedef struct {
     ThreadProblem common;
-    void *solution;  // (B, N, K, Q)
-    void *epsilon;   // (B)
-    Status *status;  // (B)
+    void *solution;           // (B, N, K, Q)
+    void *epsilon;            // (B)
+    Status *status;           // (B)
+    const Status *of_factor;  // how the factorization ended: of thread_resolve only
 } ThreadSolve;
 
 // The arrays of thread_adjoint. Gradients of inputs that the batch shares are partial sums, one a

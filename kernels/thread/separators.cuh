@@ -37,7 +37,7 @@ class Separators<K, Q, HalfTile> {
 
     __device__ explicit Separators(const HalfTile &tile)
         : tile(tile),
-          factor(tile, tile.common.factor, Layout<K, Q>::VALUES),
+          factor(factor_of<K, Q>(tile)),
           places{tile.exchange() + 2 * LANES + tile.lane} {}
 
     template <typename Any>

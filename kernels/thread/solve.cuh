@@ -25,12 +25,33 @@
 
 namespace thread {
 
+// Checks the step from point t to the next, if there is one.
+template <int K, typename AnyTile>
+__device__ void check_step(const AnyTile &tile, int t, const double (&length)[K], Faults &faults) {
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+        faults.check(length[k], Faults::STEPS);
+        if (tile.sign() * length[k] <= 0) {
+            faults.step = min(faults.step, tile.step_number(t));
+        }
+    }
+}
+// Checks the equation row Σ c z_t = b.
+template <int P>
+__device__ void check_row(const double (&c)[P], double b, Faults &faults) {
+#pragma unroll
+    for (int i = 0; i < P; ++i) {
+        faults.check(c[i], Faults::COEFFICIENTS);
+    }
+    faults.check(b, Faults::RHS);
+}
+
 // The first sweep, which computes R and R⁻ᵀAᵀW²β.
 template <int K, int Q, typename AnyTile>
 __device__ void factorize(const ThreadProblem &common, Pivots &pivots, Faults &faults) {
     const Problem &problem = common.problem;
     const AnyTile tile(common);
-    const Workspace factor(tile, common.factor, Layout<K, Q>::VALUES);
+    const Workspace factor = factor_of<K, Q>(tile);
     const Workspace vector(tile, common.vector, K * Q);
     const double weight_initial = problem.weight_initial;
     const double weight_smoothness = problem.weight_smoothness;
@@ -44,21 +65,11 @@ __device__ void factorize(const ThreadProblem &common, Pivots &pivots, Faults &f
         const bool last = tile.last(t);
         const Scale<Q> scale = inputs.lengths(t, length);
         if (inputs.has_step(t)) {
-#pragma unroll
-            for (int k = 0; k < K; ++k) {
-                faults.check(length[k], Faults::STEPS);
-                if (tile.sign() * length[k] <= 0) {
-                    faults.step = min(faults.step, tile.step_number(t));
-                }
-            }
+            check_step(tile, t, length, faults);
         }
         const double equation_factor = problem.weight_equation * scale.equation(problem);
         inputs.equations(t, [&](int, const double (&c)[K *Q], double b) {
-#pragma unroll
-            for (int i = 0; i < K * Q; ++i) {
-                faults.check(c[i], Faults::COEFFICIENTS);
-            }
-            faults.check(b, Faults::RHS);
+            check_row(c, b, faults);
             matrix.add_row(c, b, equation_factor);
         });
         inputs.initial(t, [&](int i, double value) {
@@ -89,19 +100,25 @@ __device__ void factorize(const ThreadProblem &common, Pivots &pivots, Faults &f
     separators.finish(matrix, pivots);
 }
 
-// Makes known to each thread of a span, or of both halves, what all of them have found.
+// Returns the least value of all threads of a span, or of both halves.
+template <typename AnyTile, typename V>
+__device__ V least(const AnyTile &tile, V value) {
+    return tile.of_span(value, [](V a, V b) { return b < a ? b : a; });
+}
+// Makes known to each of these threads what all of them have found.
 template <typename AnyTile>
-__device__ void gather(const AnyTile &tile, Pivots &pivots, Faults &faults) {
-    const auto least = [&](auto value) {
-        return tile.of_span(value, [](auto a, auto b) { return b < a ? b : a; });
-    };
+__device__ void gather(const AnyTile &tile, Faults &faults) {
     faults.inputs =
         unsigned(tile.of_span(int64_t(faults.inputs), [](int64_t a, int64_t b) { return a | b; }));
-    faults.step = int(least(int64_t(faults.step)));
-    pivots.lost_unknown = int(least(int64_t(pivots.lost_unknown)));
-    const double weakest = least(pivots.weakest);
+    faults.step = int(least(tile, int64_t(faults.step)));
+}
+template <typename AnyTile>
+__device__ void gather(const AnyTile &tile, Pivots &pivots, Faults &faults) {
+    gather(tile, faults);
+    pivots.lost_unknown = int(least(tile, int64_t(pivots.lost_unknown)));
+    const double weakest = least(tile, pivots.weakest);
     const bool mine = pivots.weakest == weakest;
-    pivots.weakest_unknown = int(least(int64_t(mine ? pivots.weakest_unknown : INT_MAX)));
+    pivots.weakest_unknown = int(least(tile, int64_t(mine ? pivots.weakest_unknown : INT_MAX)));
     pivots.weakest = weakest;
 }
 
@@ -224,29 +241,13 @@ class SolutionSweep {
     bool finite = true;
 };
 
+// Refines the solution, and makes known which systems are solved: those whose status says so, and
+// of which all values are finite. `finite` says it of the values of this lane.
 template <int K, int Q, typename AnyTile>
-__device__ void solve(const ThreadSolve &p) {
+__device__ void refine_solution(const ThreadSolve &p, bool finite) {
     constexpr int P = K * Q;
     const ThreadProblem &common = p.common;
     const int refinement = common.problem.refinement;
-
-    bool finite;
-    {
-        Faults faults;
-        Pivots pivots;
-        factorize<K, Q, AnyTile>(common, pivots, faults);
-        const AnyTile tile(common);
-        gather(tile, pivots, faults);
-        SolutionSweep<K, Q, AnyTile> sweep(p, tile, false, refinement == 0);
-        Probe<K, Q, AnyTile> probe(tile, pivots.weakest_unknown);
-        const auto visit = [&](int t, const double (&x)[P]) { sweep.visit(t, x); };
-        substitute_back<K, Q>(tile, visit, probe);
-        finite = sweep.finish();
-        const bool is_certain = certain(probe.sum());
-        if (tile.leads_system()) {
-            p.status[tile.system(tile.lane)] = verdict(faults, pivots, is_certain, false, P);
-        }
-    }
 #pragma unroll 1
     for (int step = 1; step <= refinement; ++step) {
         substitute_residual<K, Q, AnyTile, true>(common, common.solution);
@@ -271,6 +272,31 @@ __device__ void solve(const ThreadSolve &p) {
         write(p.epsilon, common.problem.results, system, solved ? 0.0 : double(NAN));
     }
     erase_unsolved(tile, solved, p.solution, int(common.problem.points) * P);
+}
+
+template <int K, int Q, typename AnyTile>
+__device__ void solve(const ThreadSolve &p) {
+    constexpr int P = K * Q;
+    const ThreadProblem &common = p.common;
+
+    bool finite;
+    {
+        Faults faults;
+        Pivots pivots;
+        factorize<K, Q, AnyTile>(common, pivots, faults);
+        const AnyTile tile(common);
+        gather(tile, pivots, faults);
+        SolutionSweep<K, Q, AnyTile> sweep(p, tile, false, common.problem.refinement == 0);
+        Probe<K, Q, AnyTile> probe(tile, pivots.weakest_unknown);
+        const auto visit = [&](int t, const double (&x)[P]) { sweep.visit(t, x); };
+        substitute_back<K, Q>(tile, visit, probe);
+        finite = sweep.finish();
+        const bool is_certain = certain(probe.sum());
+        if (tile.leads_system()) {
+            p.status[tile.system(tile.lane)] = verdict(faults, pivots, is_certain, false, P);
+        }
+    }
+    refine_solution<K, Q, AnyTile>(p, finite);
 }
 
 }  // namespace thread

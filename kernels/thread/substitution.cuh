@@ -15,7 +15,7 @@ class ForwardSubstitution {
 
     __device__ explicit ForwardSubstitution(const AnyTile &tile)
         : tile(tile),
-          factor(tile, tile.common.factor, Layout<K, Q>::VALUES),
+          factor(factor_of<K, Q>(tile)),
           vector(tile, tile.common.vector, P),
           separators(tile) {}
 
@@ -91,7 +91,7 @@ __device__ void substitute_back(const AnyTile &tile, Accept accept, Besides &bes
     const auto load = [&](int t, BackwardPoint<K, Q> &point) {
         if (!tile.separates(t)) {
             const AnyTile here = thread::here<AMPLE<P, AnyTile>>(tile);
-            const Workspace factor(here, common.factor, Layout<K, Q>::VALUES);
+            const Workspace factor = factor_of<K, Q>(here);
             const Workspace vector(here, common.vector, P);
             point.row.load(factor, t, tile.last(t));
             vector.load(t, 0, point.right);

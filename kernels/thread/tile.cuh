@@ -127,6 +127,9 @@ struct HalfTile {
     __device__ int origin() const { return backward ? int(common.problem.points) - 1 : 0; }
     __device__ int direction() const { return backward ? -1 : 1; }
     __device__ int kept_points() const { return int(common.problem.points); }
+    // Return the tile and the lane whose factor is that of this lane's system.
+    __device__ int64_t factor_tile() const { return common.one_factor != 0 ? 0 : index; }
+    __device__ int factor_lane() const { return common.one_factor != 0 ? 0 : lane; }
 
     __device__ static void barrier() { __syncthreads(); }
 
@@ -266,6 +269,8 @@ struct ChunkTile {
     __device__ static int origin() { return 0; }
     __device__ static int direction() { return 1; }
     __device__ int kept_points() const { return points(); }
+    __device__ int64_t factor_tile() const { return index; }
+    __device__ int factor_lane() const { return lane; }
 
     // Returns whether the chunk begins with a separator, as every chunk but the first does.
     __device__ bool has_separator() const { return chunk > 0; }

@@ -8,6 +8,7 @@
 
 mod caller;
 mod device_arrays;
+mod one_matrix;
 mod storage;
 mod strides;
 #[path = "../support/mod.rs"]

@@ -26,26 +26,6 @@ fn has_one_factor(case: &Case) -> bool {
     solver(case).plan().path.contains("factor of all systems")
 }
 
-/// An array with its part of a system repeated for each of so many.
-fn repeated_array(array: &Owned, batch: usize) -> Owned {
-    let mut shape = array.shape.clone();
-    assert_eq!(shape[0], 1);
-    shape[0] = batch;
-    Owned { shape, data: array.data.repeat(batch) }
-}
-
-/// The case in which each system has its own copy of coefficients and steps.
-fn repeated(case: &Case) -> Case {
-    let Inputs { coefficients, rhs, initial_values, steps } = case.inputs.clone();
-    let inputs = Inputs {
-        coefficients: repeated_array(&coefficients, case.batch),
-        rhs,
-        initial_values,
-        steps: repeated_array(&steps, case.batch),
-    };
-    Case { inputs, ..case.clone() }
-}
-
 /// Adds up the parts of the systems as the library does: eight systems in pairs, then tile after tile, which is
 /// the order of the groups too as long as each has one tile.
 fn sum_over_systems(parts: &[f64], batch: usize) -> Vec<f64> {
@@ -153,11 +133,11 @@ fn one_factor_gives_what_a_factor_for_each_system_does() {
     for (sizes, options) in cases_of {
         let [case, directions] = cases(sizes, options);
         let what = format!("{sizes:?}, {options:?}");
-        let all = repeated(&case);
+        let all = case.with_own_matrices();
         assert!(has_one_factor(&case) && !has_one_factor(&all), "{what}");
         let Results { status, arrays } = everything(&case, &directions);
         assert!(status.iter().all(|status| status.is_ok()), "{what}: {status:?}");
-        let of_each = everything(&all, &repeated(&directions));
+        let of_each = everything(&all, &directions.with_own_matrices());
         assert_eq!(status, of_each.status, "{what}");
         for ((name, array), (_, of_each)) in arrays.iter().zip(&of_each.arrays) {
             assert!(array == of_each, "{name}, {what}");
@@ -223,7 +203,7 @@ fn other_matrices_are_factorized_for_each_system() {
     ] {
         let [case, directions] = cases(sizes, options);
         assert!(!has_one_factor(&case), "{sizes:?}, {options:?}");
-        let expected = everything(&repeated(&case), &repeated(&directions));
+        let expected = everything(&case.with_own_matrices(), &directions.with_own_matrices());
         assert!(everything(&case, &directions) == expected, "{sizes:?}, {options:?}");
     }
     for shared in [0b0010_0000, 0b0000_0001] {
@@ -304,7 +284,10 @@ fn every_system_reports_a_matrix_that_is_wrong() {
             assert!(has_one_factor(&case));
             let status = everything(&case, &directions).status;
             assert!(status.iter().all(expected), "{status:?}");
-            assert_eq!(status, everything(&repeated(&case), &repeated(&directions)).status);
+            assert_eq!(
+                status,
+                everything(&case.with_own_matrices(), &directions.with_own_matrices()).status
+            );
         }
     }
 }

@@ -94,6 +94,13 @@ impl<T: Real> Owned<T> {
         Owned { shape: self.shape.clone(), data: self.data.iter().map(|&x| value(x)).collect() }
     }
 
+    /// The array with what all systems share repeated for each of so many.
+    fn repeated(&self, batch: usize) -> Self {
+        assert_eq!(self.shape[0], 1);
+        let shape = [&[batch], &self.shape[1..]].concat();
+        Owned { shape, data: self.data.repeat(batch) }
+    }
+
     /// The part of one system of the batch.
     fn of_system(&self, system: usize) -> Self {
         let mut shape = self.shape.clone();
@@ -171,6 +178,18 @@ impl<T: Real> Case<T> {
             inputs: self.inputs.as_ref().map(|array| array.map(&value)),
             options: self.options,
         }
+    }
+
+    /// The case, whose systems share coefficients and steps, in which each has its own copy of them.
+    pub fn with_own_matrices(&self) -> Self {
+        let Inputs { coefficients, rhs, initial_values, steps } = &self.inputs;
+        let inputs = Inputs {
+            coefficients: coefficients.repeated(self.batch),
+            rhs: rhs.clone(),
+            initial_values: initial_values.clone(),
+            steps: steps.repeated(self.batch),
+        };
+        Case { inputs, ..self.clone() }
     }
 
     /// One system of the batch alone.

@@ -622,7 +622,8 @@ pub struct ThreadProblem {
     /// whether an array that passes through the rings is stored in double
     /// precision: then their slots have 8 bytes, else 4, with one rounding
     pub wide: i32,
-    pub reserved: i32,
+    /// whether the factor of the first system is that of all; without chunks
+    pub one_factor: i32,
     /// (tiles, N, F, 32): rows of R, the reciprocals of its diagonal
     pub factor: *mut f64,
     /// (tiles, N, P, 32): z, not rounded
@@ -647,6 +648,8 @@ pub struct ThreadSolve {
     pub epsilon: *mut ::core::ffi::c_void,
     /// (B)
     pub status: *mut Status,
+    /// how the factorization ended: of thread_resolve only
+    pub of_factor: *const Status,
 }
 
 /// The arrays of thread_adjoint. Gradients of inputs that the batch shares are partial sums, one a

@@ -274,6 +274,7 @@ fn gradients(path: Box<dyn Path<f64>>, case: &Case<f64>, wanted: Inputs<bool>) -
     let inputs = case.arrays().map(upload);
     let inputs = inputs.as_ref().map(Values::from);
     let part = batch.parts().next().unwrap();
+    batch.factorize(part, inputs, &mut solution.view_mut(case.batch)).unwrap();
     batch.solve(part, inputs, &mut solution.view_mut(case.batch)).unwrap();
     let values = upload(&noise(1, shape.solution().iter().product()));
     let cotangent = CotangentView { values: values.view(), epsilon: None };

@@ -145,9 +145,27 @@ pub trait Path<T: Real>: fmt::Display + Send + Sync {
     /// depend on them.
     fn group(&self) -> usize;
 
-    /// Returns the number of launches of a forward solve and of its adjoint, without the sum of the
-    /// partial gradients.
+    /// Returns the number of launches of a forward solve and of its adjoint, without the factorization for
+    /// all systems and without the sum of the partial gradients.
     fn launches(&self) -> (usize, usize);
+
+    /// Returns whether all systems of a batch have one factor, which [`Self::factorize`] makes and every
+    /// part of the batch is solved with.
+    fn has_one_factor(&self) -> bool {
+        false
+    }
+
+    /// Makes the factor of all systems, if they have one: from the coefficients and steps of the part that
+    /// begins with the first system. It lies where that of another part does. Of the solution, the values of
+    /// this system are overwritten.
+    fn factorize(
+        &self,
+        _problem: &PartProblem<'_>,
+        _workspace: &mut CudaViewMut<'_, u8>,
+        _solution: &mut SolutionViewMut<'_, T>,
+    ) -> Result<()> {
+        Ok(())
+    }
 
     /// Solves the part.
     fn solve(

@@ -163,12 +163,30 @@ impl<T: Real> Batch<T> {
             device: format!("cuda:{}", self.device.ordinal()),
             path: self.path.to_string(),
             parts,
-            forward_launches: forward * parts,
+            forward_launches: forward * parts + usize::from(self.path.has_one_factor()),
             adjoint_launches: (adjoint + if parts > 1 { forward } else { 0 }) * parts + sums,
             workspace_bytes: self.workspace.len()
                 + self.partials.sums.len() * size_of::<f64>()
                 + apart().map(Apart::bytes).sum::<usize>(),
         }
+    }
+
+    /// Returns whether all systems have one factor.
+    pub fn has_one_factor(&self) -> bool {
+        self.path.has_one_factor()
+    }
+
+    /// Makes the factor of all systems, if they have one, before [`Self::solve`] of the first part, with the
+    /// same arguments. It stays until it is made anew.
+    pub fn factorize(
+        &mut self,
+        part: Part,
+        inputs: Inputs<Values<'_>>,
+        solution: &mut SolutionViewMut<'_, T>,
+    ) -> Result<()> {
+        let _range = range("factorize");
+        let problem = self.template.problem(inputs, part.range())?;
+        self.path.factorize(&problem, &mut self.workspace.view_mut(), solution)
     }
 
     /// Solves one part. The inputs, and directions below, are those of the batch; all else is that of the

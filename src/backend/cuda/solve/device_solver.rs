@@ -91,7 +91,8 @@ impl<T: Real> DeviceSolver<T> {
     }
 
     /// Solves all systems; `values` (B, N, K, Q) is overwritten, with NaN for a system that
-    /// cannot be solved.
+    /// cannot be solved. Where the plan says that all systems have one factor, their coefficients and steps are
+    /// factorized once, and anew in every solve: what lies on the device may have changed.
     ///
     /// # Errors
     /// [`Error::Argument`] if an array does not have the length that the shape asks for or lies on
@@ -104,6 +105,9 @@ impl<T: Real> DeviceSolver<T> {
         self.solved = false;
         for part in self.batch.parts() {
             let mut solution = self.details.view_mut(values, part.first, part.systems);
+            if part.first == 0 {
+                self.batch.factorize(part, inputs, &mut solution)?;
+            }
             self.batch.solve(part, inputs, &mut solution)?;
         }
         self.solved = true;

@@ -14,6 +14,7 @@ use crate::backend::cuda::path::places::{Reading, reading};
 use crate::backend::cuda::path::problem::{ProblemTemplate, Values};
 use crate::backend::cuda::path::results::{SolutionBuffers, values_of_system};
 use crate::backend::cuda::solve::batch::{Batch, Part};
+use crate::backend::cuda::solve::matrix::Matrix;
 use crate::backend::cuda::solve::paths::{self, CudaPath};
 use crate::backend::{self, engine::of_precision};
 use crate::error::{Error, Result};
@@ -71,6 +72,8 @@ pub struct Engine<T: Real> {
     staging: Staging<T>,
     /// Places of inputs that have values for every system, unless all share them.
     expanded: Inputs<Places>,
+    /// What the factor of all systems was made of, if they have one.
+    matrix: Option<Matrix>,
 }
 
 /// The arrays on the device for one part of the batch.
@@ -202,7 +205,8 @@ impl<T: Real> Engine<T> {
         let (batch, staging) = Batch::with_path(device, shape, options, path, |systems| {
             Staging::new(device, shape, systems)
         })?;
-        Ok(Engine { batch, staging, expanded: shape.expanded().places() })
+        let matrix = batch.has_one_factor().then(|| Matrix::new(shape)).transpose()?;
+        Ok(Engine { batch, staging, expanded: shape.expanded().places(), matrix })
     }
 
     fn upload(&mut self, problem: &Problem<'_, T>, part: Part) -> Result<()> {
@@ -311,6 +315,13 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
             let Staging { inputs, solution: staged, status: on_device, codes, .. } =
                 &mut self.staging;
             let inputs = inputs.as_ref().map(Staged::values);
+            if let Some(matrix) = self.matrix.as_mut().filter(|_| first == 0)
+                && !matrix.is_that_of(problem)
+            {
+                matrix.forget();
+                self.batch.factorize(part, inputs, &mut staged.view_mut(systems))?;
+                matrix.remember(problem);
+            }
             self.batch.solve(part, inputs, &mut staged.view_mut(systems))?;
             staged.copy_to_host(["solution", "epsilon"], &mut solution, part.range())?;
             let status = &mut status[first..][..systems];

@@ -5,4 +5,5 @@ pub mod batch;
 mod cold;
 pub mod device_solver;
 pub mod engine;
+mod matrix;
 pub mod paths;

@@ -4,11 +4,11 @@ use cudarc::driver::{CudaView, CudaViewMut};
 
 use super::plan::{Plan, Staging};
 use crate::backend::cuda::bindings::{
-    Problem, STORAGE_F64, Status, ThreadAdjoint, ThreadChunks, ThreadProblem, ThreadRing,
+    Input, Problem, STORAGE_F64, Status, ThreadAdjoint, ThreadChunks, ThreadProblem, ThreadRing,
     ThreadSolve,
 };
-use crate::backend::cuda::driver::CudaDevice;
 use crate::backend::cuda::driver::kernel::{LaunchShape, check_length};
+use crate::backend::cuda::driver::{Buffer, CudaDevice};
 use crate::backend::cuda::path::{CotangentView, GradientOutputs, PartProblem, SolutionViewMut};
 use crate::error::Result;
 use crate::inputs::Inputs;
@@ -19,10 +19,10 @@ impl Plan {
         check_length(what, problem.systems() * self.points * self.block(), len)
     }
 
-    /// Returns the shape in which a kernel with this staging is launched for a part.
-    pub fn shape(&self, problem: &PartProblem<'_>, staging: &Staging) -> LaunchShape {
+    /// Returns the shape in which a kernel with this staging is launched for so many systems.
+    pub fn shape(&self, systems: usize, staging: &Staging) -> LaunchShape {
         LaunchShape {
-            blocks: self.blocks(problem.systems()) as u64,
+            blocks: self.blocks(systems) as u64,
             threads: (self.block_threads() as u32, 1),
             dynamic_shared: self.block_bytes(staging),
         }
@@ -39,11 +39,16 @@ impl Plan {
         self.check_values(problem, "solution", solution.values.len())?;
         check_length("epsilon", problem.systems(), solution.epsilon.len())?;
         check_length("status", problem.systems(), solution.status.len())?;
+        let of_factor = self.workspace(problem.systems()).of_factor;
+        let common = self.arguments(device, &self.forward, problem, workspace)?;
+        let workspace = device.address_mut(workspace).pointer::<u8>();
         Ok(ThreadSolve {
-            common: self.arguments(device, &self.forward, problem, workspace)?,
+            common,
             solution: device.address_mut(&mut solution.values).pointer(),
             epsilon: device.address_mut(&mut solution.epsilon).pointer(),
             status: device.address_mut(&mut solution.status).pointer(),
+            of_factor: of_factor
+                .map_or(std::ptr::null(), |offset| workspace.wrapping_add(offset).cast()),
         })
     }
 
@@ -106,7 +111,7 @@ impl Plan {
             steps,
             unknowns: in_slots(staging.unknowns, wide),
             wide,
-            reserved: 0,
+            one_factor: i32::from(self.one_factor),
             factor: vector(arrays.factor),
             solution: vector(arrays.solution),
             vector: vector(arrays.vector),
@@ -122,6 +127,34 @@ impl Plan {
                 findings: arrays.findings.map_or(none, vector).cast(),
             },
         })
+    }
+}
+
+/// Returns what the kernel of solves takes for the factor of all systems, given what theirs takes: the problem of
+/// the first one, whose equations and initial values are all zero, as many as in `zeros`.
+pub fn factor_arguments(solve: &ThreadSolve, zeros: &Buffer<f64>) -> ThreadSolve {
+    let problem = solve.common.problem;
+    let zeros = |input: Input| Input {
+        data: zeros.device().address(&zeros.view()).pointer(),
+        system: 0,
+        outer: [0; 2],
+        time: 0,
+        shared: 1,
+        dense: 1,
+        storage: STORAGE_F64,
+        ..input
+    };
+    let problem = Problem {
+        batch: 1,
+        refinement: 0,
+        rhs: zeros(problem.rhs),
+        initial_values: zeros(problem.initial_values),
+        ..problem
+    };
+    ThreadSolve {
+        common: ThreadProblem { problem, one_factor: 0, ..solve.common },
+        status: solve.of_factor.cast_mut(),
+        ..*solve
     }
 }
 

@@ -20,13 +20,14 @@ use std::sync::Arc;
 use cudarc::driver::{CudaView, CudaViewMut};
 
 use crate::backend::cuda::bindings::{Status, ThreadAdjoint, ThreadSolve};
-use crate::backend::cuda::driver::CudaDevice;
 use crate::backend::cuda::driver::kernel::Kernel;
+use crate::backend::cuda::driver::{Buffer, CudaDevice};
 use crate::backend::cuda::path::PartProblem;
 use crate::backend::cuda::path::{CotangentView, GradientOutputs, Path, SolutionViewMut};
 use crate::error::Result;
 use crate::real::Real;
 
+use arguments::factor_arguments;
 use plan::Plan;
 use spans::SpanPath;
 
@@ -47,7 +48,16 @@ struct ThreadPath<T> {
     plan: Plan,
     solve: Kernel<(ThreadSolve,)>,
     adjoint: Kernel<(ThreadAdjoint,)>,
+    one_factor: Option<OneFactor>,
     values: PhantomData<T>,
+}
+
+/// What a path has where all systems have one factor.
+struct OneFactor {
+    /// Kernel for solves with that factor.
+    resolve: Kernel<(ThreadSolve,)>,
+    /// Right-hand side of a point, or its initial values, of the problem that is solved for its factor.
+    zeros: Buffer<f64>,
 }
 
 impl<T: Real> ThreadPath<T> {
@@ -61,9 +71,20 @@ impl<T: Real> ThreadPath<T> {
         Ok(ThreadPath {
             solve: device.kernel(&format!("{solve}_{k}_{q}"))?,
             adjoint: device.kernel(&format!("{adjoint}_{k}_{q}"))?,
+            one_factor: plan.one_factor.then(|| OneFactor::new(device, &plan)).transpose()?,
             device: device.clone(),
             plan,
             values: PhantomData,
+        })
+    }
+}
+
+impl OneFactor {
+    fn new(device: &Arc<CudaDevice>, plan: &Plan) -> Result<Self> {
+        let (k, q) = plan.size;
+        Ok(OneFactor {
+            resolve: device.kernel(&format!("thread_resolve_{k}_{q}"))?,
+            zeros: Buffer::zeros(device, "zeros", plan.equations.max(plan.block()))?,
         })
     }
 }
@@ -87,15 +108,33 @@ impl<T: Real> Path<T> for ThreadPath<T> {
         (1, 1)
     }
 
-    fn solve(
+    fn has_one_factor(&self) -> bool {
+        self.plan.one_factor
+    }
+
+    fn factorize(
         &self,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
         solution: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
         let Self { device, plan, .. } = self;
+        let Some(OneFactor { zeros, .. }) = &self.one_factor else { return Ok(()) };
         let parameters = plan.solve_arguments(device, problem, workspace, solution)?;
-        self.solve.launch(device, plan.shape(problem, &plan.forward), &(parameters,))
+        let parameters = factor_arguments(&parameters, zeros);
+        self.solve.launch(device, plan.shape(1, &plan.forward), &(parameters,))
+    }
+
+    fn solve(
+        &self,
+        problem: &PartProblem<'_>,
+        workspace: &mut CudaViewMut<'_, u8>,
+        solution: &mut SolutionViewMut<'_, T>,
+    ) -> Result<()> {
+        let Self { device, plan, solve, one_factor, .. } = self;
+        let parameters = plan.solve_arguments(device, problem, workspace, solution)?;
+        let kernel = one_factor.as_ref().map_or(solve, |one| &one.resolve);
+        kernel.launch(device, plan.shape(problem.systems(), &plan.forward), &(parameters,))
     }
 
     fn vjp(
@@ -109,6 +148,6 @@ impl<T: Real> Path<T> for ThreadPath<T> {
         let Self { device, plan, .. } = self;
         let parameters =
             plan.adjoint_arguments(device, problem, workspace, status, cotangent, gradients)?;
-        self.adjoint.launch(device, plan.shape(problem, &plan.adjoint), &(parameters,))
+        self.adjoint.launch(device, plan.shape(problem.systems(), &plan.adjoint), &(parameters,))
     }
 }

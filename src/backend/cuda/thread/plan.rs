@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::chunks::Chunks;
-use crate::backend::cuda::bindings::{ThreadFindings, ThreadRing, ThreadRows};
+use crate::backend::cuda::bindings::{Status, ThreadFindings, ThreadRing, ThreadRows};
 use crate::backend::cuda::driver::device::Limits;
 use crate::backend::cuda::path::problem::WEIGHTS;
 use crate::inputs::Inputs;
@@ -67,10 +67,16 @@ pub struct Plan {
     pub points: usize,
     /// Size (K, Q).
     pub size: (usize, usize),
+    /// Number E of equations.
+    pub equations: usize,
     /// Number of steps of refinement.
     pub refinement: usize,
     /// Chunks of the time axis, if it is cut so: then a thread holds a chunk, otherwise half a system.
     pub chunks: Option<Chunks>,
+    /// Whether all systems have the same matrix, and one factor for all of them. The systems of one tile are
+    /// factorized side by side, and need not wait for it. With chunks the systems are few: each waits as long for
+    /// its neighbors as for a factor.
+    pub one_factor: bool,
     /// Smoothness rows.
     pub rows: ThreadRows,
     /// Shared memory of the solve.
@@ -99,8 +105,10 @@ pub struct Staging {
 /// The byte offsets of the arrays of the workspace, and its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Workspace {
-    /// Offset of R.
+    /// Offset of R. One factor of all systems lies where any number of systems find it.
     pub factor: usize,
+    /// Offset of the status with which making that one ended.
+    pub of_factor: Option<usize>,
     /// Offset of z.
     pub solution: usize,
     /// Offset of the vector being substituted.
@@ -272,9 +280,14 @@ impl Plan {
         Self::takes(shape, options, chunks).then(|| Plan {
             points: shape.points,
             size: (shape.states(), shape.derivatives()),
+            equations: shape.equations(),
             // The kernels compute in double precision, however values are stored.
             refinement: options.refinement(),
             chunks,
+            one_factor: chunks.is_none()
+                && shape.batch > TILE
+                && shape.layouts().coefficients.shared()
+                && shape.layouts().steps.shared(),
             rows: ThreadRows::new(&pair_rows(options, shape.order())),
             forward: Staging::new(shape, chunks, false),
             adjoint: Staging::new(shape, chunks, true),
@@ -486,14 +499,18 @@ impl Plan {
         let spans = spread.map(|chunks| lanes >> chunks.span_bits);
         let findings = spans.map(|spans| place(spans, size_of::<ThreadFindings>()));
         let sums = spans.map(|spans| place(spans, self.sums() * size_of::<f64>()));
+        let double = size_of::<f64>();
+        let factors = if self.one_factor { TILE } else { lanes };
+        let factor = place(factors.saturating_mul(longest), self.factor_values() * double);
+        let of_factor = self.one_factor.then(|| place(1, size_of::<Status>()));
         let mut array = |points: usize, bytes_of_point: usize| {
             place(lanes.saturating_mul(points), bytes_of_point)
         };
-        let double = size_of::<f64>();
         let vector = self.block() * double;
         let (refined, chunked) = (self.refinement > 0, self.chunks.is_some());
         Workspace {
-            factor: array(longest, self.factor_values() * double),
+            factor,
+            of_factor,
             solution: array(longest, vector),
             vector: array(longest, vector),
             given: refined.then(|| array(longest, vector)),
@@ -528,6 +545,9 @@ impl fmt::Display for Plan {
                 "thread: half a system a thread, from each end, {threads} a block, blocks of {k}·{q} in \
                  registers, Cholesky"
             )?;
+        }
+        if self.one_factor {
+            write!(f, ", one factor of all systems")?;
         }
         write!(f, "; {forward} + {adjoint} bytes of shared memory a block")
     }

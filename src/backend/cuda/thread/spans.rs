@@ -152,7 +152,7 @@ impl<T: Real> Path<T> for SpanPath<T> {
     ) -> Result<()> {
         let Self { device, plan, .. } = self;
         let parameters = plan.solve_arguments(device, problem, workspace, solution)?;
-        let (common, shape) = (parameters.common, plan.shape(problem, &plan.forward));
+        let (common, shape) = (parameters.common, plan.shape(problem.systems(), &plan.forward));
         self.factorize.launch(device, shape, &(common,))?;
         self.join(&self.join_factorize, problem, &(common,))?;
         self.solution.launch(device, shape, &(parameters,))?;
@@ -179,7 +179,7 @@ impl<T: Real> Path<T> for SpanPath<T> {
         let offset = plan.workspace(problem.systems()).sums.expect("spans have sums");
         let sums = device.address_mut(workspace).offset(offset);
         let targets = self.direct_to_sums(&mut parameters, sums);
-        let (common, shape) = (parameters.common, plan.shape(problem, &plan.adjoint));
+        let (common, shape) = (parameters.common, plan.shape(problem.systems(), &plan.adjoint));
         self.cotangent.launch(device, shape, &(parameters,))?;
         self.join(&self.join, problem, &(common,))?;
         for step in 0..plan.refinement {

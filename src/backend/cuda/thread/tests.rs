@@ -1,6 +1,8 @@
 //! Sizes on either side of every border of the kernels, against the processor. What every path is
 //! tested for is in `backend/cuda/tests.rs`.
 
+mod one_factor;
+
 use super::plan::Plan;
 use crate::backend::cuda::driver::device::Limits;
 use crate::backend::cuda::testing::agreement::compare;
