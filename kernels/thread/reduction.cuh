@@ -380,7 +380,9 @@ class Reduction {
         for (int stride = tile.first_stride(); stride < tile.end_stride(); stride *= 2) {
             if (level == stride) {
                 row.corner.forward(x);
-                mine().store(0, S::FORWARD, x);
+                if constexpr (AnyTile::SPREAD) {
+                    mine().store(0, S::FORWARD, x);
+                }
                 leave(row.left, x, TO_LEFT);
                 leave(row.right, x, TO_RIGHT);
             }
@@ -425,7 +427,7 @@ class Reduction {
         }
     }
 
-    // Computes x = R⁻¹x, which is kept, and in a place of shared memory.
+    // Computes x = R⁻¹x, in a place of shared memory; between spans it is kept for their launch.
     template <bool SQUARES>
     __device__ double substitute_back(const Row &row, double (&x)[P], int kept, int place) const {
         double squares = 0;
@@ -456,7 +458,7 @@ class Reduction {
             }
             __syncthreads();
         }
-        if (level > 0) {
+        if (AnyTile::JOINS && level > 0) {
             mine().store(0, kept, x);
         }
         return squares;

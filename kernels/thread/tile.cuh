@@ -191,6 +191,7 @@ struct LaneValues {
 struct ChunkTile {
     static constexpr bool CHUNKED = true;
     static constexpr bool SPREAD = false;
+    static constexpr bool JOINS = false;
 
     const ThreadProblem &common;
     int thread;  // in the block
@@ -371,6 +372,8 @@ struct SpanTile : ChunkTile {
 // The first chunks of the spans of a system, one a thread of its block, in a launch between those
 // of span kernels. Its separators are those between spans.
 struct JoinTile : ChunkTile {
+    static constexpr bool JOINS = true;
+
     __device__ explicit JoinTile(const ThreadProblem &common)
         : JoinTile(common, thread_number(), 1 << (common.chunks.bits - common.chunks.span_bits)) {}
 

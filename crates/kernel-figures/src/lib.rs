@@ -48,8 +48,8 @@ pub fn generate() -> Result<String, String> {
     let modules = Module::embedded()?;
     let kernels = assemble_all(&ptxas, &version, &modules.iter().collect::<Vec<_>>())?;
     let modules: Vec<(Module, Kernels)> = modules.into_iter().zip(kernels).collect();
-    let mut complaints: Vec<String> =
-        modules.iter().flat_map(|(_, kernels)| spilling(kernels)).collect();
+    // What takes only the assembler fails before anything is measured.
+    refuse_spills(modules.iter().map(|(_, kernels)| kernels))?;
 
     let simulator = Simulator::preload()?;
     let mut measured = Vec::new();
@@ -59,7 +59,7 @@ pub fn generate() -> Result<String, String> {
     }
     let reasons = misses::read(MISSES)?;
     let missed: Vec<Place> = measured.iter().flat_map(Measured::missed).collect();
-    complaints.extend(misses::match_up(&reasons, &missed).err());
+    misses::match_up(&reasons, &missed)?;
     let timing = Timing::new()?;
     let estimated =
         measured.iter().map(|m| timing.of_workload(m)).collect::<Result<Vec<_>, _>>()?;
@@ -70,8 +70,7 @@ pub fn generate() -> Result<String, String> {
         reasons: &reasons,
         estimated: &estimated,
     };
-    let text = content.write()?;
-    if complaints.is_empty() { Ok(text) } else { Err(complaints.join("\n")) }
+    content.write()
 }
 
 /// Prints figures, instructions and estimated times of the workloads whose names contain `part`, which
@@ -156,9 +155,9 @@ fn check_resources(stated: &Stated) -> Result<Vec<String>, String> {
     };
     let changed: Vec<&Module> = modules.iter().filter(|module| !known(module)).collect();
     let kernels = assemble_all(&ptxas, &version, &changed)?;
+    refuse_spills(&kernels)?;
     let mut complaints: Vec<String> = stated.modules.iter().flat_map(stated_spills).collect();
     for (module, kernels) in changed.iter().zip(&kernels) {
-        complaints.extend(spilling(kernels));
         // The registers that another assembler assigns are not those of the table.
         if version == stated.version {
             complaints.extend(compare_resources(stated, module, kernels));
@@ -171,6 +170,12 @@ fn check_resources(stated: &Stated) -> Result<Vec<String>, String> {
         }
     }
     Ok(complaints)
+}
+
+/// Returns an error that names every kernel that spills, if there is one.
+fn refuse_spills<'a>(modules: impl IntoIterator<Item = &'a Kernels>) -> Result<(), String> {
+    let spills: Vec<String> = modules.into_iter().flat_map(spilling).collect();
+    if spills.is_empty() { Ok(()) } else { Err(spills.join("\n")) }
 }
 
 fn spilling(kernels: &Kernels) -> Vec<String> {
@@ -277,7 +282,7 @@ mod tests {
         let usage = Usage { registers: 32, ..Usage::default() };
         let spilled = Usage { spill_stores: 8, spill_loads: 4, stack: 16, ..usage };
         let kernels = Kernels::from([("sum".to_owned(), [usage, usage, spilled])]);
-        assert_eq!(spilling(&kernels), ["sum spills 12 bytes on sm_100"]);
+        assert_eq!(refuse_spills([&kernels]), Err("sum spills 12 bytes on sm_100".into()));
 
         let stated = |kernel: &str, cells: [u32; 6]| Stated {
             version: String::new(),

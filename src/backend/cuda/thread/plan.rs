@@ -246,7 +246,7 @@ impl Staging {
 
 /// Returns the number of values that a separator with so many unknowns leaves to its neighbors
 /// (`kernels/thread/reduction.cuh`).
-pub(super) fn exchanged(block: usize) -> usize {
+fn exchanged(block: usize) -> usize {
     2 * upper(block) + block * block
 }
 
@@ -423,8 +423,23 @@ impl Plan {
         forward + adjoint
     }
 
+    /// Returns the most shared memory of a block of any launch.
     fn most_bytes(&self) -> usize {
-        self.block_bytes(&self.forward).max(self.block_bytes(&self.adjoint))
+        let of_sweeps = self.block_bytes(&self.forward).max(self.block_bytes(&self.adjoint));
+        let of_joins = self.join_threads().map_or(0, |threads| self.join_bytes(threads));
+        of_sweeps.max(of_joins)
+    }
+
+    /// Returns the threads of a block of a launch between those of spans, one for each span of a
+    /// system, filled up to whole warps; `None` where a system is one span.
+    pub fn join_threads(&self) -> Option<usize> {
+        let spans = self.chunks.map_or(1, Chunks::spans);
+        (spans > 1).then(|| spans.next_multiple_of(TILE))
+    }
+
+    /// Returns the shared memory of such a block.
+    pub fn join_bytes(&self, threads: usize) -> usize {
+        (threads / TILE + threads * exchanged(self.block())) * size_of::<f64>()
     }
 
     /// Returns the shared memory of a block with this staging.

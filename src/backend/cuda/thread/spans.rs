@@ -8,7 +8,7 @@ use std::sync::Arc;
 use cudarc::driver::{CudaView, CudaViewMut};
 
 use super::chunks::Chunks;
-use super::plan::{Plan, TILE, exchanged};
+use super::plan::{Plan, TILE};
 use crate::backend::cuda::bindings::{
     Output, STORAGE_F64, Status, SumTarget, ThreadAdjoint, ThreadProblem, ThreadSolve,
 };
@@ -84,12 +84,11 @@ impl<T: Real> SpanPath<T> {
         problem: &PartProblem<'_>,
         arguments: &A,
     ) -> Result<()> {
-        let threads = self.chunks.spans().next_multiple_of(TILE);
+        let threads = self.plan.join_threads().expect("a system has several spans");
         let shape = LaunchShape {
             blocks: ((self.plan.tiles(problem.systems()) * TILE) >> self.chunks.bits) as u64,
             threads: (threads as u32, 1),
-            dynamic_shared: (threads / TILE + threads * exchanged(self.plan.block()))
-                * size_of::<f64>(),
+            dynamic_shared: self.plan.join_bytes(threads),
         };
         kernel.launch(&self.device, shape, arguments)
     }

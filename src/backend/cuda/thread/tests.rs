@@ -3,6 +3,7 @@
 
 mod one_factor;
 
+use super::chunks::Chunks;
 use super::plan::Plan;
 use crate::backend::cuda::driver::device::Limits;
 use crate::backend::cuda::testing::agreement::compare;
@@ -173,18 +174,35 @@ fn what_has_no_kernels_is_left_to_others() {
     assert!(supports(Sizes { equations: 60, ..SIZES }, options));
 }
 
+/// One state, order 2.
+fn small_systems(batch: usize, points: usize) -> ProblemShape {
+    let axes: Inputs<&[usize]> = Inputs {
+        coefficients: &[batch, points, 1, 1, 3],
+        rhs: &[batch, points, 1],
+        initial_values: &[batch, 1, 1, 2],
+        steps: &[1, 1],
+    };
+    ProblemShape::new(batch, points, axes).unwrap()
+}
+
+#[test]
+fn spans_that_no_block_can_join_are_left_to_others() {
+    let supports = |bits: u32, kib: usize| {
+        let chunks = Chunks { bits, span_bits: 5 };
+        let shape = small_systems(1, 2 << bits);
+        Plan::chunked(&shape, &Options::default(), chunks, kib << 10).is_some()
+    };
+    // A warp of chunks takes 20 KiB, and the join of 256 spans with 21 values each 42 KiB.
+    assert!(supports(6, 20) && !supports(6, 19));
+    assert!(supports(13, 43) && !supports(13, 42));
+}
+
 #[test]
 fn the_chunks_of_long_systems_are_spread_over_blocks() {
     let limits = *crate::backend::cuda::testing::device().limits();
     let limits = Limits { multiprocessors: 132, shared_memory: 227 << 10, ..limits };
     let chunks = |batch: usize, points: usize| {
-        let axes: Inputs<&[usize]> = Inputs {
-            coefficients: &[batch, points, 1, 1, 3],
-            rhs: &[batch, points, 1],
-            initial_values: &[batch, 1, 1, 2],
-            steps: &[1, 1],
-        };
-        let shape = ProblemShape::new(batch, points, axes).unwrap();
+        let shape = small_systems(batch, points);
         let plan = Plan::best(&shape, &Options::default(), &limits).unwrap();
         plan.chunks.map(|chunks| (chunks.count(), chunks.spans()))
     };
