@@ -6,6 +6,7 @@ pub mod cpu;
 pub mod cuda;
 mod device;
 mod engine;
+mod matrix;
 
 use crate::error::Result;
 use crate::options::Options;

@@ -10,6 +10,7 @@ use super::tile::leader::{Leader, SharedFactor, lead};
 use super::tile::{Scratch, SolutionSink, Tile};
 use crate::adjoint::{Cotangent, GradientsMut, Tangents, overflow_in_sum};
 use crate::backend::engine::{Engine, each_jvp, each_vjp, of_precision};
+use crate::backend::matrix::Matrix;
 use crate::error::Result;
 use crate::inputs::Inputs;
 use crate::memory::zeros;
@@ -21,7 +22,6 @@ use crate::shape::{InputLayout, Places, ProblemShape};
 use crate::solution::{Residuals, SolutionMut, Status};
 use crate::threads;
 
-use matrix::Matrix;
 use memory::ensure_memory;
 use run::run;
 use several::Several;
@@ -301,7 +301,7 @@ impl<V: Vector, R: Real> Batch<V, R> {
         let leader = || Leader::new(shape, options, &layout).map(Box::new);
         let leader = layout.one_matrix.then(leader).transpose()?;
         let has_matrix = layout.same_matrix && cut.is_none();
-        let matrix = has_matrix.then(|| Matrix::new(&layout)).transpose()?;
+        let matrix = has_matrix.then(|| Matrix::new(shape)).transpose()?;
         // Systems add up the gradients of what they share, chunks those of what their points share.
         let cut = cut.is_some();
         let is_sum = |input: &InputLayout| {
@@ -360,7 +360,7 @@ fn sinks<'a, R: Real>(
 impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
     fn plan(&self) -> Plan {
         let (mut tiles, mut sets) = (0, 0);
-        let made_of = self.matrix.as_ref().map_or(0, |matrix| matrix.values().div_ceil(LANES));
+        let made_of = self.matrix.as_ref().map_or(0, |matrix| matrix.room().div_ceil(LANES));
         let mut values = made_of + self.leader.as_ref().map_or(0, |leader| leader.values());
         for group in &self.groups {
             match &group.members {
@@ -411,10 +411,10 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         if let Some(uncut) = &mut self.uncut {
             uncut.current = false;
         }
-        let inputs = Source::of(problem.inputs, &problem.places);
-        let kept = self.matrix.as_mut().is_some_and(|matrix| matrix.is_current(inputs));
+        let kept = self.matrix.as_mut().is_some_and(|matrix| matrix.is_that_of(problem));
         if let (false, Some(leader)) = (kept, &mut self.leader) {
             let (options, layout) = (&self.options, &self.layout);
+            let inputs = Source::of(problem.inputs, &problem.places);
             let context = &Context { inputs, options, layout, shared: None };
             of_size!(lead, V, layout)(context, leader);
         }
@@ -424,7 +424,7 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         let shared = shared(&self.leader);
         run((&self.options, &self.layout, shared), &mut self.groups, problem, tasks);
         if let (false, Some(matrix)) = (kept, &mut self.matrix) {
-            matrix.remember(inputs);
+            matrix.remember(problem);
         }
         Ok(())
     }
@@ -590,7 +590,6 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
     }
 }
 
-mod matrix;
 mod memory;
 mod run;
 mod several;

@@ -289,11 +289,6 @@ impl<'a> Source<'a> {
             .map(|(values, places)| Source { values: R::values(values), places })
     }
 
-    /// Iterates over the values of the first system.
-    pub fn of_first(self) -> impl Iterator<Item = f64> + use<'a> {
-        self.places.of_values(0).filter_map(move |place| self.values.get(place))
-    }
-
     /// Reads `count` points from `first` on, of `width` values each, into `to`; zeros, if there are no values at
     /// all.
     #[inline(always)]

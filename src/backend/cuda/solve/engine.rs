@@ -14,9 +14,8 @@ use crate::backend::cuda::path::places::{Reading, reading};
 use crate::backend::cuda::path::problem::{ProblemTemplate, Values};
 use crate::backend::cuda::path::results::{SolutionBuffers, values_of_system};
 use crate::backend::cuda::solve::batch::{Batch, Part};
-use crate::backend::cuda::solve::matrix::Matrix;
 use crate::backend::cuda::solve::paths::{self, CudaPath};
-use crate::backend::{self, engine::of_precision};
+use crate::backend::{self, engine::of_precision, matrix::Matrix};
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use crate::memory::{grow, zeros};
@@ -318,7 +317,6 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
             if let Some(matrix) = self.matrix.as_mut().filter(|_| first == 0)
                 && !matrix.is_that_of(problem)
             {
-                matrix.forget();
                 self.batch.factorize(part, inputs, &mut staged.view_mut(systems))?;
                 matrix.remember(problem);
             }

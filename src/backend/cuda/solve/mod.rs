@@ -5,5 +5,4 @@ pub mod batch;
 mod cold;
 pub mod device_solver;
 pub mod engine;
-mod matrix;
 pub mod paths;

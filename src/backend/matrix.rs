@@ -8,7 +8,7 @@ use crate::shape::ProblemShape;
 
 /// The coefficients and steps of which the factor of all systems was made. With the options, which stay, they are
 /// all that it depends on.
-pub(super) struct Matrix {
+pub struct Matrix {
     /// Their values, row-major; empty before there is a factor.
     values: Vec<f64>,
 }
@@ -26,15 +26,20 @@ impl Matrix {
         Ok(Matrix { values })
     }
 
-    /// Returns whether the factor is that of this problem, whose coefficients and steps are the same bit for bit.
-    pub fn is_that_of<T: Real>(&self, problem: &Problem<'_, T>) -> bool {
-        let made_of = self.values.iter().map(|value| value.to_bits());
-        !self.values.is_empty() && of(problem).map(f64::to_bits).eq(made_of)
+    /// Returns the number of values that there is room for.
+    pub fn room(&self) -> usize {
+        self.values.capacity()
     }
 
-    /// Notes that there is no factor.
-    pub fn forget(&mut self) {
-        self.values.clear();
+    /// Begins a solve: returns whether the factor is that of this problem, whose coefficients and steps are the same
+    /// bit for bit. If it is not, there is no factor until one is [remembered](Self::remember).
+    pub fn is_that_of<T: Real>(&mut self, problem: &Problem<'_, T>) -> bool {
+        let made_of = self.values.iter().map(|value| value.to_bits());
+        let same = !self.values.is_empty() && of(problem).map(f64::to_bits).eq(made_of);
+        if !same {
+            self.values.clear();
+        }
+        same
     }
 
     /// Notes that the factor is that of this problem.
