@@ -187,9 +187,10 @@ impl<T: Real> Solver<T> {
     /// ([`Solution::is_lost`]), is not left in silence either: the first time, a `tracing`
     /// event warns.
     ///
-    /// On the CPU, coefficients and steps that more than 16 systems share are factored once for all of them. What
-    /// all systems share is not factored again by later solves as long as it stays the same, to the bit; up to
-    /// three long systems (from 98 points on) are.
+    /// On the CPU, coefficients and steps that more than 16 systems share are factored once for all of them. Those
+    /// that two systems or more share are not factored again by later solves as long as they stay the same, to the
+    /// bit; but they are with [`Options::follow_growth`], the square root, and in up to three systems that are cut
+    /// into chunks of their time axis, as the plan says.
     ///
     /// # Errors
     /// [`Error::Argument`] if the problem's shape is not that of the workspace,

@@ -11,9 +11,10 @@ thread_local! {
     static ALONE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Does work on the calling thread alone: what a [`Solver`](crate::Solver) computes in it, and what a
-/// [`Tape`](crate::tape::Tape) and an [`Optimizer`](crate::nn::Optimizer) do on the CPU, ask no other thread for help, and no
-/// threads are started for them.
+/// Does work on the calling thread alone: what a [`Solver`](crate::Solver), a
+/// [`NonlinearSolver`](crate::nonlinear::NonlinearSolver) and [`discover`](crate::discovery::discover) compute in it, and
+/// what a [`Tape`](crate::tape::Tape) and an [`Optimizer`](crate::nn::Optimizer) do on the CPU, ask no other thread for
+/// help, and no threads are started for them.
 ///
 /// For callers whose threads all have work of their own, and in a process that was made by `fork`, which has
 /// none of its parent's threads. Results do not depend on it.

@@ -157,25 +157,37 @@ fn a_factor_that_was_kept_gives_what_a_new_one_does() {
         (Sizes { shared: AT_ALL_POINTS | BY_ALL_STATES, ..small }, hermite),
         (small, central),
         (small, Options { formulation: slack, periodic: true, ..central }),
-        // Of up to 16 systems each has its own factor, one of each tile; and so has a single system.
+        // Of up to 16 systems each tile has its own factor.
         (Sizes { batch: 16, points: 70, ..chain }, hermite),
         (Sizes { batch: 16, ..small }, Options { formulation: slack, periodic: true, ..central }),
         (Sizes { batch: 9, shared: AT_ALL_POINTS | BY_ALL_STATES, ..small }, hermite),
         (Sizes { batch: 5, ..chain }, Options { refinement_steps: Some(0), ..hermite }),
-        (Sizes { batch: 1, points: 70, ..small }, hermite),
-        (Sizes { batch: 1, ..chain }, Options { smoothness: Smoothness::TaylorHold, ..hermite }),
+        (Sizes { batch: 2, points: 70, ..small }, hermite),
+        (Sizes { batch: 2, ..chain }, Options { smoothness: Smoothness::TaylorHold, ..hermite }),
     ] {
         let [first, directions] = cases(sizes, options);
         assert_eq!(has_one_factor(&first), sizes.batch > 16);
         let [mut rhs, mut coefficient, mut step, mut broken] = [(); 4].map(|()| first.clone());
+        let [mut wrong, mut singular] = [(); 2].map(|()| first.clone());
         rhs.inputs.rhs.data = noise(31, first.inputs.rhs.data.len());
         rhs.inputs.initial_values.data = noise(32, first.inputs.initial_values.data.len());
         *coefficient.inputs.coefficients.data.last_mut().unwrap() *= 1.5;
         *step.inputs.steps.data.last_mut().unwrap() *= 1.5;
         broken.inputs.coefficients.data[0] = f64::NAN;
+        wrong.inputs.rhs.data[0] = f64::NAN;
+        // Without equations, two initial values leave a polynomial undetermined.
+        singular.inputs.coefficients.data.fill(0.0);
+        let mut other_singular = singular.clone();
+        other_singular.inputs.rhs.data = rhs.inputs.rhs.data.clone();
         let mut solver = solver(&first);
-        for case in
-            [&first, &rhs, &first, &coefficient, &first, &step, &step, &broken, &broken, &first]
+        for case in [
+            [&first, &rhs, &first, &coefficient],
+            [&first, &step, &step, &broken],
+            [&broken, &wrong, &first, &singular],
+            [&other_singular, &wrong, &rhs, &first],
+        ]
+        .into_iter()
+        .flatten()
         {
             let found = everything_of(&mut solver, case, &directions);
             let expected = everything(case, &directions);

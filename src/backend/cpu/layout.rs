@@ -31,8 +31,8 @@ const SHORTEST_OF_TWO: usize = 128;
 /// values with reciprocals on the diagonal; then P rows of `panel` values, which are R_ty for the
 /// border, after R_{t,t+1} .. R_{t,t+w} if the coupling is stored. Where rows tie two points only,
 /// M_{t,t+1} = E_t is a function of the step, and R_tt⁻ᵀE_t need not be stored. The triangle of the
-/// border comes last. Where the factor is that of all systems and R_{t,t+1} is not stored, a block row ends
-/// with it nevertheless, P·P values, for the substitution of right-hand sides.
+/// border comes last. Where the factor serves further right-hand sides and R_{t,t+1} is not stored, a block row
+/// ends with it nevertheless, P·P values, for their substitution.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
     /// N.
@@ -69,8 +69,8 @@ pub struct Layout {
     pub stored: bool,
     /// Whether R comes from the rows and not from M.
     pub square_root: bool,
-    /// Whether all systems of the batch have the same M, so that a factor serves further right-hand sides for
-    /// as long as coefficients and steps stay.
+    /// Whether several systems all have the same M, so that a factor serves further right-hand sides for as long
+    /// as coefficients and steps stay. A single system shares nothing: its coefficients may be new every time.
     pub same_matrix: bool,
     /// Whether they also have one factor for all of them.
     pub one_matrix: bool,
@@ -102,7 +102,8 @@ impl Layout {
         let coefficients = shape.equations() * row;
         let inputs = shape.layouts();
         // Rows that follow growth depend on the solution, and rotations of rows take the right-hand side along.
-        let same_matrix = inputs.coefficients.shared()
+        let same_matrix = shape.batch > 1
+            && inputs.coefficients.shared()
             && inputs.steps.shared()
             && !options.follow_growth
             && !square_root;

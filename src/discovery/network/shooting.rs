@@ -250,25 +250,30 @@ impl Shooting {
             self.steps[i * (n - 1)..][..n - 1].copy_from_slice(steps);
         }
         let row = self.coefficients.len() / (chunk * n);
-        let forcing = self.forcing.len() / (chunk * n);
+        let equations = self.forcing.len() / (chunk * n);
         // An empty slice stands for the slopes where no coefficient is free.
         let mut none = vec![[0.0; 0]; chunk * n];
-        let slopes: Vec<&mut [f64]> = match c {
+        let mut slopes: Vec<&mut [f64]> = match c {
             0 => none.iter_mut().map(|empty| &mut empty[..]).collect(),
             _ => self.slopes.chunks_exact_mut(c).collect(),
         };
-        let points = self.coefficients.chunks_mut(row).zip(self.forcing.chunks_mut(forcing));
-        let points = points.zip(self.denominators.chunks_mut(forcing)).zip(slopes);
+        let rows =
+            self.coefficients.chunks_mut(row * n).zip(self.forcing.chunks_mut(equations * n));
+        let rows = rows.zip(self.denominators.chunks_mut(equations * n)).zip(slopes.chunks_mut(n));
         threads::share_with(
-            points.enumerate(),
+            rows.enumerate(),
             usize::MAX,
             || Linearized::new(&estimate.rhs, parameters),
             |at, (i, (((coefficients, forcing), denominators), slopes))| {
-                let path = windows.of(window(i / n), &estimate.trajectory);
-                let state = &path[i % n * at.flow.len()..][..at.flow.len()];
-                at.evaluate(&estimate.rhs, parameters, state, &[]);
-                denominators.copy_from_slice(&at.denominators);
-                write_point(windows, parameters, at, state, coefficients, forcing, slopes);
+                let path = windows.of(window(i), &estimate.trajectory);
+                let states = path.chunks(at.flow.len());
+                let rows = coefficients.chunks_mut(row).zip(forcing.chunks_mut(equations));
+                let rows = rows.zip(denominators.chunks_mut(equations)).zip(slopes);
+                for (state, (((coefficients, forcing), denominators), slopes)) in states.zip(rows) {
+                    at.evaluate(&estimate.rhs, parameters, state, &[]);
+                    denominators.copy_from_slice(&at.denominators);
+                    write_point(windows, parameters, at, state, coefficients, forcing, slopes);
+                }
             },
         );
         let shape = self.solver.shape().clone();
