@@ -249,8 +249,7 @@ impl Shooting {
             let steps = windows.of(window(i), &windows.steps);
             self.steps[i * (n - 1)..][..n - 1].copy_from_slice(steps);
         }
-        let row = self.coefficients.len() / (chunk * n);
-        let equations = self.forcing.len() / (chunk * n);
+        let [row, equations] = [&self.coefficients, &self.forcing].map(|x| x.len() / (chunk * n));
         // An empty slice stands for the slopes where no coefficient is free.
         let mut none = vec![[0.0; 0]; chunk * n];
         let mut slopes: Vec<&mut [f64]> = match c {
@@ -265,8 +264,7 @@ impl Shooting {
             usize::MAX,
             || Linearized::new(&estimate.rhs, parameters),
             |at, (i, (((coefficients, forcing), denominators), slopes))| {
-                let path = windows.of(window(i), &estimate.trajectory);
-                let states = path.chunks(at.flow.len());
+                let states = windows.of(window(i), &estimate.trajectory).chunks(at.flow.len());
                 let rows = coefficients.chunks_mut(row).zip(forcing.chunks_mut(equations));
                 let rows = rows.zip(denominators.chunks_mut(equations)).zip(slopes);
                 for (state, (((coefficients, forcing), denominators), slopes)) in states.zip(rows) {
